@@ -1,0 +1,289 @@
+"""What `import palatine` offers: a repository with a method for each verb.
+
+    import palatine
+
+    with palatine.open_repository("~/memory-repository") as repository:
+        done = repository.snapshot("~/.local/share/trusty-memory/palaces/alpha")
+        for stored in repository.log("alpha"):
+            print(stored.id.hex(), stored.snapshot.stats.size)
+        repository.restore("alpha~1", "/tmp/alpha-as-it-was")
+
+Everything raises `palatine.PalatineError` and nothing else on purpose; see `palatine.errors`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import platformdirs
+
+from palatine.backends.local import LocalBackend
+from palatine.capture.palace import Options
+from palatine.clock import SYSTEM, Clock
+from palatine.errors import Exists, NoRepository, PathNotFound, UsageError
+from palatine.events import SILENT, Reporter
+from palatine.ids import DIGESTS
+from palatine.model.names import DEFAULT_TENANT, check_label, split_palace
+from palatine.ops import browse, history, revisions
+from palatine.ops import diff as diff_op
+from palatine.ops import reindex as reindex_op
+from palatine.ops import restore as restore_op
+from palatine.ops import snapshot as snapshot_op
+from palatine.ops import stats as stats_op
+from palatine.ops import verify as verify_op
+from palatine.store.repository import Repository as Store
+from palatine.store.repository import Settings
+from palatine.store.snapshots import Stored
+
+PathLike = str | os.PathLike[str]
+
+
+def default_repository() -> Path:
+    """Return where the default repository is, or will be: in the user's data directory."""
+    return Path(platformdirs.user_data_dir("palatine")) / "repository"
+
+
+def default_cache() -> Path:
+    """Return the user's cache directory for palatine."""
+    return Path(platformdirs.user_cache_dir("palatine"))
+
+
+def init(location: PathLike, hash: str = DIGESTS[0]) -> None:
+    """Make an empty repository; `hash` is blake3 or sha256 and cannot be changed later.
+
+    Raises Exists when there is one, or when the directory holds something else.
+    """
+    path = _path(location)
+    if path.is_dir() and not (path / "config").exists() and any(path.iterdir()):
+        raise Exists(f"{path} is not empty and not a repository", "name another directory")
+    Store.create(LocalBackend(path), hash)
+
+
+def open_repository(
+    location: PathLike | None = None,
+    *,
+    cache: PathLike | None = None,
+    reporter: Reporter = SILENT,
+    settings: Settings | None = None,
+    clock: Clock = SYSTEM,
+) -> Repository:
+    """Open a repository (the default one without a location).
+
+    Raises NoRepository, FormatTooNew, Malformed, ReadOnly.
+    """
+    path = default_repository() if location is None else _path(location)
+    directory = default_cache() if cache is None else _path(cache)
+    if path.is_file():
+        raise NoRepository(f"{path} is a file, not a repository", "name a directory")
+    return Repository(Store(LocalBackend(path), directory, settings, reporter, clock))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A palace about to be snapshotted: where it is and what it will be called."""
+
+    source: Path
+    tenant: str
+    palace: str
+    derived: bool
+
+
+class Repository:
+    """An open repository. Use it as a context manager, or close it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @property
+    def location(self) -> str:
+        """Where the repository is, as people write it."""
+        return self.store.backend.location
+
+    def plan(
+        self, paths: Sequence[PathLike], *, palace: str | None = None, all: bool = False
+    ) -> list[Planned]:
+        """Return which palaces `snapshot` would take of these paths, and their names.
+
+        With `all`, each path is a data root and each directory directly below it a palace.
+        Raises PathNotFound, UsageError.
+        """
+        sources = [_path(path) for path in paths]
+        for source in sources:
+            if not source.exists():
+                raise PathNotFound(f"there is nothing at {source}", "check the path")
+        if all:
+            sources = [below for source in sources for below in _palaces_below(source)]
+        if palace is not None and len(sources) != 1:
+            raise UsageError("one name cannot stand for several palaces", "leave out --palace")
+        tenant, name = split_palace(palace) if palace else (DEFAULT_TENANT, None)
+        planned = [
+            Planned(source, tenant, name or history.derived_name(source), name is None)
+            for source in sources
+        ]
+        _check_distinct(planned)
+        return planned
+
+    def snapshot(  # noqa: PLR0913 - keywords, one for each flag of the command
+        self,
+        path: PathLike,
+        *,
+        palace: str | None = None,
+        message: str = "",
+        tags: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        unsafe_files: bool = False,
+        force: bool = False,
+    ) -> snapshot_op.Done:
+        """Snapshot one palace: a directory or one database file.
+
+        `excludes` are patterns as in a .gitignore. Nothing changed: no new snapshot (see
+        `Done.fresh`) unless `force`. Raises NameTaken, LiveDatabase, Refused, SourceError.
+        """
+        (planned,) = self.plan([path], palace=palace)
+        request = snapshot_op.Request(
+            planned.source, planned.tenant, planned.palace, planned.derived, message, tuple(tags),
+            force, Options(tuple(excludes), unsafe_files),
+        )  # fmt: skip
+        return snapshot_op.snapshot(self.store, request)
+
+    def snapshot_planned(self, planned: Planned, request: snapshot_op.Request) -> snapshot_op.Done:
+        """Snapshot a palace that `plan` found, with the other settings of a request."""
+        chosen = replace(
+            request, source=planned.source, tenant=planned.tenant, palace=planned.palace,
+            derived=planned.derived,
+        )  # fmt: skip
+        return snapshot_op.snapshot(self.store, chosen)
+
+    def palaces(self) -> list[history.Palace]:
+        """Return every palace with its newest snapshot, sorted by name."""
+        return history.palaces(self.store)
+
+    def log(self, palace: str | None = None) -> list[Stored]:
+        """Return the snapshots, of one palace or of all, newest first."""
+        return history.log(self.store, palace)
+
+    def resolve(self, revision: str) -> Stored:
+        """Return the snapshot that a revision without a path names.
+
+        Raises UnknownRevision, AmbiguousRevision, UsageError.
+        """
+        return revisions.resolve(self.store.list_snapshots(), revision, self.store.clock.now_us())
+
+    def resolve_path(self, revision: str) -> tuple[Stored, str]:
+        """Return the snapshot and the path (empty: its root) that REV or REV:PATH names."""
+        base, steps, path = revisions.split(revision)
+        return self.resolve(base + steps), path or ""
+
+    def is_revision(self, text: str) -> bool:
+        """Whether a text names a snapshot that is here."""
+        return revisions.is_known(self.store.list_snapshots(), text)
+
+    def ls(self, revision: str, *, recursive: bool = False) -> Iterator[browse.Listed]:
+        """Yield what is in a directory of a snapshot: REV or REV:PATH."""
+        stored, path = self.resolve_path(revision)
+        return browse.ls(self.store, stored, path, recursive)
+
+    def cat(self, revision: str) -> Iterator[bytes | bytearray]:
+        """Yield the bytes of REV:PATH, some MiB at a time."""
+        stored, path = self.resolve_path(revision)
+        return browse.cat(self.store, stored, path)
+
+    def find(self, pattern: str, palace: str | None = None) -> Iterator[browse.Found]:
+        """Yield paths that match a glob, in each snapshot in which they are new or different."""
+        return browse.find_paths(self.store, reversed(self.log(palace)), pattern)
+
+    def diff(self, old: str, new: str) -> list[diff_op.Change]:
+        """Return what changed from one revision to another."""
+        return diff_op.diff(self.store, self.resolve(old), self.resolve(new))
+
+    def diff_directory(self, old: str, directory: PathLike) -> list[diff_op.Change]:
+        """Return what changed from a revision to a directory as it is now."""
+        return diff_op.diff_directory(self.store, self.resolve(old), _path(directory))
+
+    def restore(
+        self,
+        revision: str,
+        target: PathLike,
+        *,
+        paths: Sequence[str | bytes] = (),
+        dry_run: bool = False,
+    ) -> restore_op.Restored:
+        """Restore a snapshot, or some paths of it, into a new or empty directory.
+
+        Raises Exists, PathNotFound, NoSpace, Damaged, SourceError; nothing half-written is left.
+        """
+        chosen = [os.fsencode(path) for path in paths]
+        stored = self.resolve(revision)
+        return restore_op.restore(self.store, stored, _path(target), chosen, dry_run)
+
+    def verify(
+        self, *, data: bool = False, sample: float | None = None, seed: int | None = None
+    ) -> verify_op.Report:
+        """Check the repository: its structure, every byte (`data`), or a share of its packs.
+
+        `sample` is a share from 0 to 1. Damage is in the report, not raised.
+        """
+        if data and sample is not None:
+            raise UsageError("data and sample exclude each other", "choose one")
+        if sample is not None and not 0 < sample <= 1:
+            raise UsageError("a sample is more than nothing and at most everything")
+        depth = verify_op.Depth.DATA if data else verify_op.Depth.STRUCTURE
+        if sample is not None:
+            depth = verify_op.Depth.SAMPLE
+        return verify_op.verify(self.store, depth, sample or 1.0, seed)
+
+    def reindex(self) -> reindex_op.Reindexed:
+        """Make the index and the catalog anew from the packs."""
+        return reindex_op.reindex(self.store)
+
+    def stats(self) -> stats_op.RepositoryStats:
+        """Return what the repository holds and what it costs."""
+        return stats_op.stats(self.store)
+
+    def tag(self, revision: str, tag: str) -> Stored:
+        """Put a tag on a snapshot and return it."""
+        stored = self.resolve(revision)
+        self.store.snapshots.add_tag(stored, check_label(tag))
+        return stored._replace(tags=tuple(sorted({*stored.tags, tag})))
+
+    def untag(self, revision: str, tag: str) -> Stored:
+        """Take a tag from a snapshot; raises UsageError when it does not bear it."""
+        stored = self.resolve(revision)
+        if tag not in stored.tags:
+            raise UsageError(f"{stored.id.hex()[:16]} does not bear the tag {tag!r}")
+        self.store.snapshots.remove_tag(stored, tag)
+        return stored._replace(tags=tuple(one for one in stored.tags if one != tag))
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.store.close()
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _path(path: PathLike) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _palaces_below(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a directory", "--all takes a data root")
+    return sorted(below for below in root.iterdir() if below.is_dir() and not below.is_symlink())
+
+
+def _check_distinct(planned: Sequence[Planned]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for one in planned:
+        other = seen.setdefault((one.tenant, one.palace), one.source)
+        if other != one.source:
+            raise UsageError(
+                f"{other} and {one.source} would both be called {one.palace!r}",
+                "snapshot them one by one with --palace",
+            )

@@ -1,0 +1,1 @@
+"""From the outside world into objects: walking a palace, reading its files, cutting them."""

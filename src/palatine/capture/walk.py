@@ -1,0 +1,416 @@
+"""Walking a palace: every directory becomes a tree, read only where something changed.
+
+Descriptors, not paths, lead from a directory to what is in it, so a name that is swapped for a
+symlink meanwhile leads nowhere else. The walk keeps its own stack: depth is bounded by descriptors.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from palatine.capture.excludes import Exclude, nothing
+from palatine.capture.files import Changed, FileContent, FileReader, read_xattrs
+from palatine.capture.names import sorted_names
+from palatine.capture.owners import Owners
+from palatine.capture.pieces import Counts, DirectoryBuilder, OldPiece
+from palatine.capture.signatures import (
+    SIGNATURE_SIZE,
+    UNKNOWN,
+    Record,
+    Signatures,
+    settled,
+    signature,
+)
+from palatine.capture.sink import Sink
+from palatine.errors import Damaged
+from palatine.events import Reporter
+from palatine.ids import Kind, ObjectId
+from palatine.model.snapshot import Missing
+from palatine.model.tree import PIECE_MAX, Entry, EntryKind, Node, Owner, Part, Piece, decode_tree
+from palatine.sqlite.sidecars import database_of
+from palatine.store.trees import chunks, items
+
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+BATCH = 2 * PIECE_MAX
+"""Names whose stats are held at once: more than any piece has."""
+
+_SPECIAL = {
+    stat.S_IFSOCK: "socket",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
+
+@dataclass
+class Findings:
+    """What a walk found besides the tree: what is missing from it, and what was left out."""
+
+    missing: list[Missing] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    torn: list[bytes] = field(default_factory=list)
+    databases: list[bytes] = field(default_factory=list)
+
+
+class Subdirectory(NamedTuple):
+    """A directory done: its tree and what is in it."""
+
+    tree: ObjectId
+    counts: Counts
+
+
+Walk = Generator["Walk", Subdirectory, Subdirectory]
+"""A directory being walked: yields the walk of a subdirectory and is sent what came of it."""
+
+
+@dataclass
+class Context:
+    """What every directory of one walk shares.
+
+    `avoid` are (device, inode) of directories that are never entered: the repository, the cache.
+    """
+
+    sink: Sink
+    files: FileReader
+    signatures: Signatures
+    reporter: Reporter
+    began_ns: int
+    exclude: Exclude = nothing
+    avoid: frozenset[tuple[int, int]] = frozenset()
+    unsafe: bool = False
+    findings: Findings = field(default_factory=Findings)
+    owners: Owners = field(default_factory=Owners)
+    records: list[bytes] = field(default_factory=list)
+    first_links: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+
+def walk(
+    context: Context, directory: int, names: Iterable[bytes] | None, old: ObjectId | None
+) -> Subdirectory:
+    """Put the tree of a directory (a descriptor, which stays open) and return it.
+
+    `names` restricts what is taken of it; `old` is the tree it had in the parent snapshot.
+    """
+    chosen = sorted_names(directory) if names is None else iter(sorted(names))
+    stack: list[Walk] = [_Directory(context, directory, b"", old).run(chosen)]
+    result: Subdirectory | None = None
+    error: OSError | None = None
+    try:
+        while stack:
+            try:
+                deeper = _resume(stack[-1], result, error)
+            except StopIteration as stop:
+                stack.pop()
+                result, error = stop.value, None
+            except OSError as raised:
+                stack.pop()
+                result, error = None, raised
+            else:
+                stack.append(deeper)
+                result = error = None
+    finally:
+        for unfinished in reversed(stack):
+            unfinished.close()
+    if error is not None:
+        raise error
+    assert result is not None
+    return result
+
+
+def _resume(walking: Walk, result: Subdirectory | None, error: OSError | None) -> Walk:
+    if error is not None:
+        return walking.throw(error)
+    return next(walking) if result is None else walking.send(result)
+
+
+class _Directory:
+    """One directory: merges the names that are there with the pieces that were."""
+
+    def __init__(self, context: Context, fd: int, path: bytes, old: ObjectId | None) -> None:
+        self._context = context
+        self._fd = fd
+        self._path = path
+        self._old_nodes: dict[bytes, ObjectId] = {}
+        self._pieces = _OldPieces(context, path, old, self._old_nodes)
+        self._builder = DirectoryBuilder(context.sink, path, self._old_nodes)
+        self._below = Counts()
+
+    def run(self, names: Iterator[bytes]) -> Walk:
+        present = ((name, status) for name in names if (status := self._stat(name)))
+        held: tuple[bytes, os.stat_result] | None = next(present, None)
+        for old, end in self._pieces.ranges():
+            while held is not None and (end is None or held[0] < end):
+                batch: list[tuple[bytes, os.stat_result]] = []
+                while held is not None and (end is None or held[0] < end) and len(batch) < BATCH:
+                    batch.append(held)
+                    held = next(present, None)
+                yield from self._batch(batch, old)
+        tree, records = self._builder.finish()
+        self._context.records += records
+        return Subdirectory(tree, self._builder.counts.plus(self._below))
+
+    def _batch(
+        self, batch: list[tuple[bytes, os.stat_result]], old: ObjectId | None
+    ) -> Generator[Walk, Subdirectory, None]:
+        signatures = [signature(status) for _, status in batch]
+        record = self._context.signatures.find(self._path, old) if old else None
+        if record is not None and self._is_same(record, batch, signatures):
+            self._builder.reuse(record)
+            self._context.reporter.advance(record.size)
+            return
+        piece = self._pieces.load(old) if old else None
+        known = _Known(self._context.sink, piece, record)
+        self._builder.begin_old(piece)
+        for (name, status), sign in zip(batch, signatures, strict=True):
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._subdirectory(name, status, sign, known)
+            else:
+                self._leaf(name, status, sign, known)
+
+    def _is_same(
+        self, record: Record, batch: list[tuple[bytes, os.stat_result]], signatures: list[bytes]
+    ) -> bool:
+        return (
+            not record.has_directories
+            and self._builder.at_boundary
+            and record.names == b"/".join([name for name, _ in batch])
+            and record.signatures == b"".join(signatures)
+            and self._context.sink.present(record.piece)
+            and all(_is_whole(self._context.sink, level, one) for level, one in record.refs)
+        )
+
+    def _stat(self, name: bytes) -> os.stat_result | None:
+        """Return the stat of a name that is to be captured, or None."""
+        try:
+            status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None  # gone since the directory was listed: at this moment it is not there
+        except OSError as error:
+            self._miss(name, error)
+            return None
+        mode = status.st_mode
+        context = self._context
+        if context.exclude is not nothing and context.exclude(
+            self._path + name, stat.S_ISDIR(mode)
+        ):
+            return None
+        kind = _SPECIAL.get(stat.S_IFMT(mode))
+        if kind:
+            context.findings.left_out.append(f"{kind} {os.fsdecode(self._path + name)}")
+            return None
+        if stat.S_ISDIR(mode) and (status.st_dev, status.st_ino) in context.avoid:
+            text = os.fsdecode(self._path + name)
+            context.findings.left_out.append(f"palatine's own directory {text}")
+            return None
+        if name.endswith((b"-wal", b"-shm", b"-journal")) and self._is_sidecar(name):
+            return None
+        return status
+
+    def _is_sidecar(self, name: bytes) -> bool:
+        return not self._context.unsafe and database_of(self._fd, name) is not None
+
+    def _subdirectory(
+        self, name: bytes, status: os.stat_result, sign: bytes, known: _Known
+    ) -> Generator[Walk, Subdirectory, None]:
+        old = known.entries.get(name)
+        old_tree = old.tree if old is not None and old.kind == EntryKind.DIRECTORY else None
+        try:
+            fd = os.open(name, _OPEN_DIRECTORY, dir_fd=self._fd)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._miss(name, error)
+            return
+        try:
+            inner = _Directory(self._context, fd, self._path + name + b"/", old_tree)
+            done = yield inner.run(sorted_names(fd))
+            xattrs = read_xattrs(fd)
+        except OSError as error:
+            self._miss(name, error)
+            return
+        finally:
+            os.close(fd)
+        self._below = self._below.plus(done.counts).plus(Counts(directories=1))
+        entry = Entry(
+            name, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, status.st_mtime_ns,
+            parts=(Part(done.tree, 0),), xattrs=xattrs,
+        )  # fmt: skip
+        self._builder.add(entry, self._context.owners.of(status), sign)
+
+    def _leaf(self, name: bytes, status: os.stat_result, sign: bytes, known: _Known) -> None:
+        same = known.unchanged(name, sign)
+        if same is not None:
+            entry, owner, small = same
+            if status.st_nlink > 1:
+                self._context.first_links.setdefault(
+                    (status.st_dev, status.st_ino), self._path + name
+                )
+            self._builder.add(entry, owner, sign, small)
+            self._context.reporter.advance(entry.size)
+            return
+        try:
+            if stat.S_ISLNK(status.st_mode):
+                self._symlink(name, status, sign)
+            else:
+                self._file(name, status, known.entries.get(name))
+        except FileNotFoundError:
+            return
+        except Changed:
+            self._context.findings.missing.append(
+                Missing(self._path + name, "became something else while it was read")
+            )
+        except OSError as error:
+            self._miss(name, error)
+
+    def _symlink(self, name: bytes, status: os.stat_result, sign: bytes) -> None:
+        entry = Entry(
+            name, EntryKind.SYMLINK, stat.S_IMODE(status.st_mode), 0, status.st_mtime_ns,
+            target=os.readlink(name, dir_fd=self._fd),
+        )  # fmt: skip
+        self._builder.add(entry, self._context.owners.of(status), self._to_keep(status, sign))
+
+    def _file(self, name: bytes, status: os.stat_result, old: Entry | None) -> None:
+        context = self._context
+        if old is not None and old.kind != EntryKind.FILE:
+            old = None
+        content = context.files.read(self._fd, name, status, old)
+        path = self._path + name
+        if content.torn:
+            context.findings.torn.append(path)
+            context.findings.missing.append(Missing(path, "went on changing while it was read"))
+        after = content.status
+        link = b""
+        if after.st_nlink > 1:
+            first = context.first_links.setdefault((after.st_dev, after.st_ino), path)
+            link = first if first != path else b""
+        sign = UNKNOWN if content.torn else self._to_keep(after, signature(after))
+        self._builder.add(
+            _file_entry(name, content, link), context.owners.of(after), sign, content.small
+        )
+        if content.small:
+            context.reporter.advance(content.size)
+
+    def _to_keep(self, status: os.stat_result, sign: bytes) -> bytes:
+        return sign if settled(status, self._context.began_ns) else UNKNOWN
+
+    def _miss(self, name: bytes, error: OSError) -> None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        reason = error.strerror or str(error)
+        self._context.findings.missing.append(Missing(self._path + name, reason))
+
+
+class _Known:
+    """What an old piece knows: its entries, and which of them a signature vouches for."""
+
+    def __init__(self, sink: Sink, old: OldPiece | None, record: Record | None) -> None:
+        self._sink = sink
+        self._old = old
+        self._pool: bytes | bytearray | None = None
+        self._offsets: dict[bytes, int] = {}
+        self.entries: dict[bytes, Entry] = {}
+        self._signs: dict[bytes, bytes] = {}
+        if old is None:
+            return
+        for item in items(old.piece, b""):
+            self.entries[item.entry.name] = item.entry
+            self._offsets[item.entry.name] = item.offset
+        if record is not None:
+            size = SIGNATURE_SIZE
+            for at, name in enumerate(record.names.split(b"/")):
+                self._signs[name] = record.signatures[at * size : (at + 1) * size]
+
+    def unchanged(self, name: bytes, sign: bytes) -> tuple[Entry, Owner, bytes] | None:
+        """Return the entry to use again, its owner and its pooled bytes, if it is as it was."""
+        entry = self.entries.get(name)
+        if entry is None or self._old is None or self._signs.get(name) != sign:
+            return None
+        try:
+            if not all(_is_whole(self._sink, entry.level, part.id) for part in entry.parts):
+                return None
+            small = self._pooled(entry) if entry.pooled else b""
+        except Damaged:
+            return None  # read again from the palace, and so made whole
+        return entry, self._old.piece.owners[entry.owner], small
+
+    def _pooled(self, entry: Entry) -> bytes:
+        assert self._old is not None
+        if self._pool is None:
+            self._pool = self._sink.get(Kind.CHUNK, self._old.piece.pool[0].id)
+        start = self._offsets[entry.name]
+        return bytes(self._pool[start : start + entry.size])
+
+
+class _OldPieces:
+    """The pieces a directory had, each with the range of names it answers for."""
+
+    def __init__(
+        self, context: Context, path: bytes, tree: ObjectId | None, nodes: dict[bytes, ObjectId]
+    ) -> None:
+        self._context = context
+        self._path = path
+        self._tree = tree
+        self._nodes = nodes
+
+    def ranges(self) -> Iterator[tuple[ObjectId | None, bytes | None]]:
+        """Yield pieces in order, each with the name before which its range ends (None: no end)."""
+        if self._tree is None:
+            yield None, None
+            return
+        last: ObjectId | None = None
+        for first, piece in self._below(self._tree, b""):
+            if last is not None:
+                yield last, first
+            last = piece
+        yield last, None
+
+    def load(self, object_id: ObjectId) -> OldPiece | None:
+        """Return a piece, or None when it cannot be read: then everything in it is read anew."""
+        try:
+            value = decode_tree(self._context.sink.get(Kind.TREE, object_id), object_id)
+        except Damaged as error:
+            self._context.reporter.notice(f"{error}; its files are read again")
+            return None
+        return OldPiece(object_id, value) if isinstance(value, Piece) else None
+
+    def _below(self, tree: ObjectId, first: bytes) -> Iterator[tuple[bytes, ObjectId]]:
+        if self._context.signatures.find(self._path, tree) is not None:
+            yield first, tree
+            return
+        try:
+            value = decode_tree(self._context.sink.get(Kind.TREE, tree), tree)
+        except Damaged as error:
+            self._context.reporter.notice(f"{error}; its files are read again")
+            return
+        if isinstance(value, Node):
+            if value.level == 1:
+                self._nodes[value.branches[0].first] = tree
+            for branch in value.branches:
+                yield from self._below(branch.id, branch.first)
+        else:
+            yield first, tree
+
+
+def _is_whole(sink: Sink, level: int, object_id: ObjectId) -> bool:
+    """Whether a chunk, or a list with all its chunks, is present."""
+    if not sink.present(object_id):
+        return False
+    if level == 0:
+        return True
+    whole = Entry(b"-", EntryKind.FILE, 0, 0, 0, level=level, parts=(Part(object_id, 0),))
+    try:
+        return all(sink.present(part.id) for part in chunks(sink, whole))
+    except Damaged:
+        return False
+
+
+def _file_entry(name: bytes, content: FileContent, link: bytes) -> Entry:
+    return Entry(
+        name, EntryKind.FILE, stat.S_IMODE(content.status.st_mode), 0, content.status.st_mtime_ns,
+        content.size, content.level, content.parts, content.holes, content.xattrs, link=link,
+    )  # fmt: skip

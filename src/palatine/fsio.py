@@ -1,0 +1,190 @@
+"""Durable writes to the local file system: the one place that syncs, links and renames.
+
+A file appears under its name only when all its bytes, and the name itself, are on disk. On Linux a
+new file has no name at all until then (O_TMPFILE), so a killed process leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from palatine.ids import Buffer
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+TEMPORARY_PREFIX = ".pal-tmp-"
+"""Names of temporary files where O_TMPFILE is missing; listings pass them over."""
+
+_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+
+
+def make_directories(path: Path) -> None:
+    """Create a directory and its parents, private to the user, each synced into its parent."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        if path == path.parent:
+            break
+        path = path.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=DIRECTORY_MODE)
+            sync_directory(directory.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file_system(directory: Path) -> None:
+    """Make everything written to the file system of a directory durable, as far as that is known.
+
+    One syncfs(2) for many files; where the C library has none, sync(2) for all file systems.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "syncfs"):
+        os.sync()
+        return
+    with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        if library.syncfs(fd) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
+
+
+class NewFile:
+    """A file being written: nameless until `link` or `rename` gives it its name.
+
+    Use as a context manager; leaving it without either leaves no trace.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Begin a file that will be named somewhere on the file system of `directory`."""
+        self._directory = directory
+        self._temporary: Path | None = None
+        self.size = 0
+        self._fd = self._open_nameless() if hasattr(os, "O_TMPFILE") else -1
+        if self._fd < 0:
+            self._fd = self._open_temporary()
+
+    def _open_nameless(self) -> int:
+        try:
+            return os.open(self._directory, os.O_TMPFILE | os.O_RDWR, FILE_MODE)
+        except OSError as error:
+            if error.errno in _NO_TMPFILE and self._directory.is_dir():
+                return -1
+            raise
+
+    def _open_temporary(self) -> int:
+        self._temporary = self._directory / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE)
+
+    def write(self, data: Buffer) -> None:
+        """Append all of `data`."""
+        view = memoryview(data)
+        self.size += len(view)
+        while len(view):
+            view = view[os.write(self._fd, view) :]
+
+    def link(self, target: Path) -> None:
+        """Give the file its name, only if nothing has that name.
+
+        Durable when it returns. Raises FileExistsError when the name is taken.
+        """
+        os.fsync(self._fd)
+        with opened(target.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
+            self._link(target.name, directory)
+            os.fsync(directory)
+
+    def rename(self, target: Path) -> None:
+        """Give the file its name, replacing what has that name. Durable when it returns."""
+        os.fsync(self._fd)
+        with opened(target.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
+            if self._temporary is None:
+                name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+                self._link(name, directory)
+                self._temporary = target.parent / name
+            os.rename(self._temporary, target)
+            self._temporary = None
+            os.fsync(directory)
+
+    def _link(self, name: str, directory: int) -> None:
+        # By way of /proc, as open(2) says: linkat(AT_EMPTY_PATH) needs a capability. With a
+        # descriptor for the directory, because only then Python follows the link in /proc.
+        source = self._temporary or f"/proc/self/fd/{self._fd}"
+        os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
+
+    def close(self) -> None:
+        """Let go of the file; without a name it is gone."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def write_new(target: Path, data: Buffer) -> None:
+    """Write a file that must not exist yet; raises FileExistsError when it does."""
+    with NewFile(target.parent) as file:
+        file.write(data)
+        file.link(target)
+
+
+def replace(target: Path, data: Buffer) -> None:
+    """Write a file, replacing in one step whatever has its name."""
+    with NewFile(target.parent) as file:
+        file.write(data)
+        file.rename(target)
+
+
+def remove(path: Path) -> bool:
+    """Remove a file durably; return whether it was there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_directory(path.parent)
+    return True
+
+
+def rename_directory(source: Path, target: Path) -> None:
+    """Move a finished directory to its name (absent, or an empty directory), durably."""
+    os.rename(source, target)
+    sync_directory(target.parent)
+
+
+def hard_link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
+    """Give a file a second name; paths are below open directories, symlinks are not followed."""
+    os.link(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def opened(path: str | bytes | Path, flags: int, dir_fd: int | None = None) -> Iterator[int]:
+    """Open a descriptor for the length of a `with` block."""
+    fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""What is stored, as values and as bytes: pure, no input or output, one canonical encoding each."""

@@ -1,0 +1,57 @@
+"""MessagePack through strict schemas: one canonical encoding, and errors that name the object.
+
+Every structure is an array (no field names are stored); integers take their shortest form, byte
+strings the `bin` family, text UTF-8. Unknown trailing fields are an error, not an extension point:
+extensions are announced by a feature word in the repository's config.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from palatine.errors import Malformed
+from palatine.ids import Buffer
+
+T = TypeVar("T")
+
+
+class Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """Base of everything that is stored as a MessagePack array."""
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """Return the canonical bytes of a value."""
+    return _ENCODER.encode(value)
+
+
+def encode_onto(value: object, buffer: bytearray) -> None:
+    """Append the canonical bytes of a value to a buffer."""
+    _ENCODER.encode_into(value, buffer, -1)
+
+
+class Decoder(Generic[T]):
+    """Reads one type; what does not fit it is Malformed."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def decode(self, data: Buffer, what: str) -> T:
+        """Return the value; `what` names the source of the bytes in the error."""
+        try:
+            return self._decode(data)
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+            raise Malformed(f"{what} does not follow the format: {error}") from error
+
+
+def array_header(count: int) -> bytes:
+    """Return MessagePack's shortest array header for `count` items."""
+    if count < 16:
+        return bytes([0x90 | count])
+    if count < 1 << 16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")

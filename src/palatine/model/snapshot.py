@@ -1,0 +1,139 @@
+"""Snapshots: the commit objects, and the files they lie in."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from palatine.errors import FormatTooNew, Malformed
+from palatine.ids import ID_SIZE, Buffer, Digest, Kind, ObjectId
+from palatine.model.encoding import Decoder, Stored, encode
+from palatine.model.names import check_label, check_palace
+from palatine.model.tree import Entry, EntryKind, Owner
+
+MAGIC = b"PALSNAP\x01"
+VOID = b"PALVOID\x01"
+"""What a collector puts on the key of a writer it has fenced."""
+
+
+class CapturedAs(IntEnum):
+    """How an artifact's bytes were taken."""
+
+    STABLE = 0
+    """Equal before and after it was read."""
+    PINNED = 1
+    """A committed state, held still by a lock."""
+    TORN = 2
+    """It went on changing while it was read."""
+
+
+class Artifact(Stored, frozen=True):
+    """A part of the palace worth a line of its own."""
+
+    path: bytes
+    kind: str
+    captured: CapturedAs
+
+
+class Missing(Stored, frozen=True):
+    """Something that should be in the snapshot and is not, or not as it was."""
+
+    path: bytes
+    reason: str
+
+
+class Outside(Stored, frozen=True):
+    """A part of the palace that lives elsewhere: its name, its recorded place and its root."""
+
+    name: str
+    place: bytes
+    root: Entry
+
+
+class Stats(Stored, frozen=True):
+    """What the snapshot holds: files, directories, symlinks, and bytes as a reader sees them.
+
+    `added` are the bytes the repository grew by when it was made.
+    """
+
+    files: int
+    directories: int
+    symlinks: int
+    size: int
+    added: int
+
+
+class Snapshot(Stored, frozen=True):
+    """A palace at a moment.
+
+    `time_us` orders snapshots (never before the parent's), `wall_us` is what the clock said; both
+    microseconds since the epoch. `path` is where the palace was on `host`; `root` is its
+    directory, whose one part is the tree (a single database is a tree of one file).
+    """
+
+    tenant: str
+    palace: str
+    time_us: int
+    wall_us: int
+    host: str
+    user: str
+    path: bytes
+    parents: tuple[ObjectId, ...]
+    message: str
+    layout: str
+    owner: Owner
+    root: Entry
+    outside: tuple[Outside, ...]
+    stats: Stats
+    artifacts: tuple[Artifact, ...]
+    missing: tuple[Missing, ...]
+    program: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that should be in it is."""
+        return not self.missing
+
+
+_DECODER = Decoder(Snapshot)
+
+
+def encode_snapshot_file(snapshot: Snapshot, digest: Digest) -> tuple[ObjectId, bytes]:
+    """Return a snapshot's id and the bytes of its file: magic, id, encoding."""
+    data = encode(snapshot)
+    object_id = digest.object_id(Kind.SNAPSHOT, data)
+    return object_id, MAGIC + object_id + data
+
+
+def decode_snapshot_file(
+    data: Buffer, name: str, digest: Digest
+) -> tuple[ObjectId, Snapshot] | None:
+    """Return id and snapshot from a snapshot file's bytes, or None for a void.
+
+    Raises Malformed when the bytes are not what was written, FormatTooNew for a later version.
+    """
+    data = bytes(data)
+    if data == VOID:
+        return None
+    head = len(MAGIC) + ID_SIZE
+    if data[:7] == MAGIC[:7] and data[7:8] > MAGIC[7:]:
+        raise FormatTooNew(f"{name} was written by a newer palatine", "upgrade palatine")
+    if len(data) < head or data[: len(MAGIC)] != MAGIC:
+        raise Malformed(f"{name} is not a snapshot file")
+    object_id, body = data[len(MAGIC) : head], data[head:]
+    if digest.object_id(Kind.SNAPSHOT, body) != object_id:
+        raise Malformed(f"{name} is damaged: its bytes do not have its id")
+    snapshot = _DECODER.decode(body, name)
+    _check(snapshot, name)
+    return object_id, snapshot
+
+
+def _check(snapshot: Snapshot, name: str) -> None:
+    check_palace(snapshot.palace)
+    check_palace(snapshot.tenant)
+    roots = [snapshot.root] + [part.root for part in snapshot.outside]
+    for part in snapshot.outside:
+        check_label(part.name, "outside part")
+    for root in roots:
+        fits = root.kind == EntryKind.DIRECTORY and len(root.parts) == 1 and not root.name
+        if not fits or len(root.tree) != ID_SIZE or root.owner != 0:
+            raise Malformed(f"{name} has a bad root")

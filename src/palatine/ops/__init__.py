@@ -1,0 +1,1 @@
+"""One verb per module: options in, result out. Dangerous verbs plan first, then act on the plan."""

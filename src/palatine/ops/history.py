@@ -1,0 +1,68 @@
+"""palaces and log: which palaces there are, and what happened to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from palatine.errors import UnknownRevision, UsageError
+from palatine.model.names import check_palace
+from palatine.ops.revisions import of_palace
+from palatine.store.repository import Repository
+from palatine.store.snapshots import Stored, newest
+
+_DATABASE_SUFFIXES = {".db", ".sqlite", ".sqlite3", ".redb"}
+
+
+@dataclass(frozen=True)
+class Palace:
+    """A palace: its name, how many snapshots it has, the newest, and its heads.
+
+    More than one head means that two hosts snapshotted it from the same parent.
+    """
+
+    name: str
+    snapshots: int
+    newest: Stored
+    heads: tuple[Stored, ...]
+
+
+def palaces(repository: Repository) -> list[Palace]:
+    """Return every palace, sorted by name."""
+    by_name: dict[str, list[Stored]] = {}
+    for stored in repository.list_snapshots():
+        by_name.setdefault(stored.palace, []).append(stored)
+    return [_palace(name, history) for name, history in sorted(by_name.items())]
+
+
+def log(repository: Repository, palace: str | None = None) -> list[Stored]:
+    """Return snapshots, newest first; raises UnknownRevision for a palace that has none."""
+    snapshots = repository.list_snapshots()
+    if palace is not None:
+        snapshots = of_palace(snapshots, palace)
+        if not snapshots:
+            raise UnknownRevision(
+                f"there is no palace {palace!r} in this repository", "pal palaces lists them"
+            )
+    return snapshots[::-1]
+
+
+def derived_name(source: Path) -> str:
+    """Return the name a palace gets from its place; raises UsageError when none can be made."""
+    resolved = source.resolve()
+    name = resolved.name
+    if resolved.suffix in _DATABASE_SUFFIXES and not resolved.is_dir():
+        name = resolved.stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:128]
+    if not name:
+        raise UsageError(f"no palace name can be made of {source}", "give it one with --palace")
+    return check_palace(name)
+
+
+def _palace(name: str, history: list[Stored]) -> Palace:
+    parents = {parent for stored in history for parent in stored.snapshot.parents}
+    heads = tuple(stored for stored in history if stored.id not in parents)
+    last = newest(history)
+    assert last is not None
+    return Palace(name, len(history), last, heads)

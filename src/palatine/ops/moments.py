@@ -1,0 +1,37 @@
+"""Times as people write them: `2d`, `2026-05-01`, `2026-05-01T12:00`, local unless they say so."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from palatine.errors import UsageError
+
+_AGO = re.compile(r"(\d{1,9})(min|[smhdwy])\Z")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def parse(text: str, now_us: int) -> int:
+    """Return the moment a text means, microseconds since the epoch.
+
+    An age counts back from `now_us`; a bare date means its end. Raises UsageError.
+    """
+    ago = _AGO.match(text)
+    if ago:
+        return now_us - int(ago[1]) * _SECONDS[ago[2]] * 1_000_000
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if len(text) == 10:
+            moment += datetime.timedelta(days=1) - _MICROSECOND
+        return (moment.astimezone(datetime.UTC) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is not a time", "write 2d, 3h, 2026-05-01 or 2026-05-01T12:00"
+        ) from None
+
+
+def utc(time_us: int) -> datetime.datetime:
+    """Return a time as a datetime in UTC."""
+    return _EPOCH + datetime.timedelta(microseconds=time_us)

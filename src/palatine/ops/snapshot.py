@@ -1,0 +1,191 @@
+"""snapshot: capture one palace and commit it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from palatine.capture.palace import Before, Captured, Options, capture
+from palatine.capture.signatures import Signatures
+from palatine.errors import NameTaken, Refused
+from palatine.ids import Kind, ObjectId
+from palatine.model.names import check_label, join_palace
+from palatine.model.snapshot import Artifact, CapturedAs, Snapshot, Stats, encode_snapshot_file
+from palatine.ops.places import avoided, host, signature_file, user
+from palatine.store.repository import Repository
+from palatine.store.session import Session
+from palatine.store.snapshots import Stored, newest
+from palatine.store.writer import Writer
+
+PROGRAM = "palatine"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to snapshot, and as what.
+
+    `derived` says that nobody chose the name: then a name that another path holds is refused.
+    """
+
+    source: Path
+    tenant: str
+    palace: str
+    derived: bool = False
+    message: str = ""
+    tags: Sequence[str] = ()
+    force: bool = False
+    capture: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of it: the snapshot that now stands for the palace, new or not.
+
+    `left_out` are things that no snapshot holds (sockets and the like), in words.
+    """
+
+    stored: Stored
+    fresh: bool
+    left_out: tuple[str, ...]
+
+
+class _Sink:
+    """A repository's writer, with the repository to read from."""
+
+    def __init__(self, repository: Repository, writer: Writer) -> None:
+        self.put = writer.put
+        self.present = writer.present
+        self._repository = repository
+
+    def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
+        return self._repository.get(kind, object_id)
+
+
+def snapshot(repository: Repository, request: Request) -> Done:
+    """Snapshot a palace.
+
+    Nothing changed since its parent: no new snapshot, unless forced; tags go to the parent then.
+    Raises NameTaken, Refused, LiveDatabase, SourceError, and what the repository raises.
+    """
+    for tag in request.tags:
+        check_label(tag)
+    source = request.source.resolve()
+    _check_place(repository, source)
+    began_us, began_ns = repository.clock.now_us(), repository.clock.now_ns()
+    history = _history(repository, request)
+    if request.derived:
+        _check_name(history, request, source)
+    parent = newest(one for one in history if _is_here(one, source))
+    after = max((one.snapshot.time_us for one in history), default=0)
+    time_us = max(began_us, after + 1)
+    signatures = Signatures(signature_file(repository, request.tenant, request.palace, source))
+    with repository.writing(request.tenant, request.palace, time_us) as (session, writer):
+        captured = capture(
+            source,
+            _Sink(repository, writer),
+            repository.config.chunking,
+            replace(request.capture, avoid=avoided(repository)),
+            Before(began_ns, signatures, parent.snapshot.root.tree if parent else None),
+            repository.reporter,
+        )
+        writer.flush()
+        made = _snapshot(request, source, captured, parent, (time_us, began_us), writer.added)
+        if parent is not None and not request.force and _is_equal(made, parent.snapshot):
+            signatures.save(captured.records)
+            return _kept(repository, parent, request, captured)
+        stored = _commit(repository, session, made, request)
+    signatures.save(captured.records)
+    return Done(stored, True, tuple(captured.findings.left_out))
+
+
+def _commit(repository: Repository, session: Session, made: Snapshot, request: Request) -> Stored:
+    object_id, data = encode_snapshot_file(made, repository.digest)
+    stored = Stored(object_id, session.key, made, tuple(sorted(set(request.tags))))
+    # Tags first: a tag without its snapshot is nothing, a snapshot without its tag may be collected
+    for tag in stored.tags:
+        repository.snapshots.add_tag(stored, tag)
+    session.commit(data)
+    return stored
+
+
+def _kept(repository: Repository, parent: Stored, request: Request, captured: Captured) -> Done:
+    for tag in request.tags:
+        repository.snapshots.add_tag(parent, tag)
+    tags = tuple(sorted({*parent.tags, *request.tags}))
+    return Done(parent._replace(tags=tags), False, tuple(captured.findings.left_out))
+
+
+def _history(repository: Repository, request: Request) -> list[Stored]:
+    return [
+        one
+        for one in repository.list_snapshots()
+        if (one.snapshot.tenant, one.snapshot.palace) == (request.tenant, request.palace)
+    ]
+
+
+def _is_here(stored: Stored, source: Path) -> bool:
+    return stored.snapshot.host == host() and stored.snapshot.path == os.fsencode(source)
+
+
+def _check_name(history: list[Stored], request: Request, source: Path) -> None:
+    holder = newest(one for one in history if one.snapshot.host == host())
+    if holder is not None and not _is_here(holder, source):
+        name = join_palace(request.tenant, request.palace)
+        raise NameTaken(
+            f"the palace {name!r} is {os.fsdecode(holder.snapshot.path)} on this host,"
+            f" not {source}",
+            "give this one a name of its own with --palace NAME"
+            f" (or the same, with --palace {name}, if it has moved)",
+        )
+
+
+def _check_place(repository: Repository, source: Path) -> None:
+    inside = Path(repository.backend.location)
+    if inside.is_absolute() and source.is_relative_to(inside.resolve()):
+        raise Refused(
+            f"{source} lies inside the repository {inside}",
+            "a repository does not keep itself: name the palace's own directory",
+        )
+
+
+def _snapshot(
+    request: Request,
+    source: Path,
+    captured: Captured,
+    parent: Stored | None,
+    times: tuple[int, int],
+    added: int,
+) -> Snapshot:
+    counts, findings = captured.counts, captured.findings
+    torn = tuple(Artifact(path, "file", CapturedAs.TORN) for path in sorted(findings.torn))
+    return Snapshot(
+        tenant=request.tenant,
+        palace=request.palace,
+        time_us=times[0],
+        wall_us=times[1],
+        host=host(),
+        user=user(),
+        path=os.fsencode(source),
+        parents=(parent.id,) if parent else (),
+        message=request.message,
+        layout="generic",
+        owner=captured.owner,
+        root=captured.root,
+        outside=(),
+        stats=Stats(counts.files, counts.directories, counts.symlinks, counts.size, added),
+        artifacts=torn,
+        missing=tuple(sorted(findings.missing, key=lambda one: one.path)),
+        program=PROGRAM,
+    )
+
+
+def _is_equal(made: Snapshot, parent: Snapshot) -> bool:
+    """Whether a snapshot would say of its palace what its parent says."""
+    return (made.root, made.owner, made.missing, made.outside) == (
+        parent.root,
+        parent.owner,
+        parent.missing,
+        parent.outside,
+    )

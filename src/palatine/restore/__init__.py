@@ -1,0 +1,1 @@
+"""From objects back into the outside world: directories, files, holes, times, owners."""

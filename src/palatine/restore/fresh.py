@@ -1,0 +1,116 @@
+"""Restoring into a directory that is absent or empty: built beside it, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from palatine import fsio
+from palatine.errors import Exists, NoSpace, PalatineError, SourceError
+from palatine.events import Reporter
+from palatine.model.tree import Entry, Owner
+from palatine.restore.directory import DirectoryWriter, Written
+from palatine.restore.select import Selection
+from palatine.store.trees import Source
+
+_MARK = ".pal-restore-"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What is restored: a root and its owner, the part of it that is wanted, and its source."""
+
+    source: Source
+    root: Entry
+    owner: Owner
+    selection: Selection
+
+
+def check_target(target: Path) -> None:
+    """Raise Exists unless `target` is absent or an empty directory."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise Exists(f"{target} exists and is not a directory", "name another target")
+    if target.is_dir() and any(True for _ in os.scandir(target)):
+        raise Exists(
+            f"{target} exists and is not empty", "name a target that does not exist, or is empty"
+        )
+
+
+def restore_fresh(what: Selected, target: Path, threads: int, reporter: Reporter) -> Written:
+    """Restore a root with what the selection wants of it as the directory `target`.
+
+    Until everything is there and verified, nothing stands under that name; whatever goes wrong,
+    what was written is removed. Raises Exists, NoSpace, Damaged, SourceError.
+    """
+    check_target(target)
+    with _translated(target), _staging(target) as staging:
+        writer = DirectoryWriter(what.source, what.selection, threads, reporter)
+        writer.write(str(staging), what.root, what.owner)
+        fsio.sync_file_system(staging)
+        fsio.rename_directory(staging, target)
+        return writer.written
+
+
+@contextlib.contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """Make a private directory beside `target`; what is left of it at the end is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target)
+    staging = target.parent / f".{target.name}{_MARK}{secrets.token_hex(8)}"
+    staging.mkdir(mode=0o700)
+    with fsio.opened(staging, os.O_RDONLY | os.O_DIRECTORY) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield staging
+        finally:
+            _remove(staging)
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what restores to the same target left behind that were killed: nobody locks it."""
+    for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
+        with contextlib.suppress(OSError), fsio.opened(left, os.O_RDONLY | os.O_DIRECTORY) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(left)
+
+
+def glob_escape(name: str) -> str:
+    """Return a name in which no character means more than itself to glob."""
+    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
+
+
+def _remove(directory: Path) -> None:
+    def unlock(remove: object, path: str, _: object) -> None:
+        # restored directories may lack the write permission their own removal needs
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            remove(path)  # type: ignore[operator]
+
+    if directory.is_dir():
+        shutil.rmtree(directory, onerror=unlock)
+
+
+@contextlib.contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except PalatineError:
+        raise
+    except OSError as error:
+        text = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"the disk of {target} is full; nothing was left there") from error
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            raise Exists(
+                f"{target} cannot be replaced in one step: {text}",
+                "it may be a mount point: restore to a new directory inside it",
+            ) from error
+        raise SourceError(f"{target} cannot be written: {text}") from error

@@ -1,0 +1,77 @@
+"""Modes, owners, times and extended attributes, as far as this user may set them."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from functools import cache
+
+from palatine.events import Reporter
+from palatine.model.tree import Entry, Owner
+
+
+class Metadata:
+    """Puts on files what their entries say. What is not permitted is told once per kind."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._told: set[str] = set()
+        self._root = os.geteuid() == 0
+        self._mask = _umask()
+        self._self = (os.geteuid(), os.getegid())
+
+    def creation_mode(self, entry: Entry) -> int:
+        """Return the mode to create a file with: never more than it shall have."""
+        return entry.mode & 0o777
+
+    def put(self, fd: int, entry: Entry, owner: Owner, created: bool = True) -> None:
+        """Set everything on an open file or directory, times last.
+
+        `created` says that a file was made with its creation mode under this process's umask.
+        """
+        for name, value in entry.xattrs:
+            self._try(f"the attribute {os.fsdecode(name)}", os.setxattr, fd, name, value)
+        owned = self._root and self._ids(owner) != self._self
+        if owned:
+            self._try("owners", os.chown, fd, *self._ids(owner))
+        if not created or owned or entry.mode & (self._mask | 0o7000):
+            self._try("modes", os.chmod, fd, entry.mode)
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    def put_symlink(self, name: bytes, directory: int, entry: Entry, owner: Owner) -> None:
+        """Set owner and times of a symlink."""
+        if self._root and self._ids(owner) != self._self:
+            uid, gid = self._ids(owner)
+            os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+        times = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
+
+    def _try(self, what: str, change: object, *arguments: object) -> None:
+        try:
+            change(*arguments)  # type: ignore[operator]
+        except OSError as error:
+            if what not in self._told:
+                self._told.add(what)
+                self._reporter.notice(f"{what} could not be restored: {error.strerror}")
+
+    @staticmethod
+    @cache
+    def _ids(owner: Owner) -> tuple[int, int]:
+        """Return the numbers of an owner on this host: by name first, as names travel better."""
+        try:
+            uid = pwd.getpwnam(owner.user).pw_uid if owner.user else owner.uid
+        except KeyError:
+            uid = owner.uid
+        try:
+            gid = grp.getgrnam(owner.group).gr_gid if owner.group else owner.gid
+        except KeyError:
+            gid = owner.gid
+        return uid, gid
+
+
+def _umask() -> int:
+    # There is no way to ask without setting; for that instant the stricter mask is the safe one.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

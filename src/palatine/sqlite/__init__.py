@@ -1,0 +1,1 @@
+"""What capture and restore both need to know of SQLite: its sidecar files, later its locks."""

@@ -1,0 +1,1 @@
+"""What a repository is: objects in packs, the index over them, snapshots, tags, sessions."""

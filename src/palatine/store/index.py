@@ -1,0 +1,148 @@
+"""Keeping the catalog true: index segments, footers, and the listing of packs that overrules both.
+
+Segments say what packs hold so that a reader needs one get instead of one per pack. They are never
+trusted without a listing: what lies in a pack that is not listed is not there. A listed pack that
+no readable segment covers (a writer was killed before its segment, or the segment is lost) is read
+by its footer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from palatine.backends.base import Backend
+from palatine.codec.seal import seal, unseal
+from palatine.errors import Damaged, Malformed, NotFound
+from palatine.events import Reporter
+from palatine.ids import Digest
+from palatine.model.names import pack_name
+from palatine.model.pack import (
+    TRAILER,
+    Listing,
+    decode_footer,
+    decode_segment,
+    encode_segment,
+    footer_length,
+)
+from palatine.store.catalog import Catalog
+
+INDEX = "index/"
+PACKS = "packs/"
+
+
+class Index:
+    """The objects of a repository, as its packs, their segments and the catalog know them."""
+
+    def __init__(self, backend: Backend, catalog: Catalog, digest: Digest) -> None:
+        self._backend = backend
+        self._catalog = catalog
+        self._digest = digest
+
+    def refresh(self, reporter: Reporter) -> None:
+        """Bring the catalog up to the repository: segments first, then the listing of packs.
+
+        Damage is told to the reporter and passed over: what can be read stays readable.
+        """
+        segments = [stat.name for stat in self._backend.list(INDEX)]
+        read = self._catalog.segments()
+        good = [name for name in segments if name in read]
+        good += [name for name in segments if name not in read and self._load(name, reporter)]
+        if set(good) != read:
+            self._catalog.set_segments(good)
+        self._compare(self.listed(), reporter)
+
+    def listed(self) -> dict[bytes, int]:
+        """Return the packs that are there: their names, as digests, and sizes in bytes."""
+        return {
+            bytes.fromhex(stat.name[-64:]): stat.size
+            for stat in self._backend.list(PACKS)
+            if is_pack_name(stat.name)
+        }
+
+    def read_footer(self, pack: bytes, size: int) -> Listing:
+        """Return what a pack holds, from its own footer; raises Damaged or NotFound."""
+        name = pack_name(pack)
+        trailer = self._backend.read(name, max(0, size - TRAILER.size), TRAILER.size)
+        if len(trailer) < TRAILER.size:
+            raise Malformed(f"{name} is too short to be a pack")
+        length = footer_length(trailer, size, name)
+        footer = self._backend.read(name, size - TRAILER.size - length, length)
+        return decode_footer(unseal(footer), trailer, pack, size, self._digest)
+
+    def read_segment(self, name: str) -> tuple[Listing, ...]:
+        """Return the listings of an index segment; raises Damaged when it is not as written."""
+        data = self._backend.get(name)
+        if self._digest.of(data).hex() != name.rpartition("/")[2]:
+            raise Malformed(f"{name} is damaged: its bytes do not have its digest")
+        return decode_segment(unseal(data), name)
+
+    def write_segment(self, listings: list[Listing]) -> str:
+        """Write what packs hold as a new segment and return its name."""
+        data = seal(encode_segment(listings))
+        name = f"{INDEX}{self._digest.of(data).hex()}"
+        self._backend.create(name, data)
+        return name
+
+    def uncovered(self, known: Set[bytes]) -> list[Listing]:
+        """Return the listings, from their footers, of the packs that no segment covers yet.
+
+        Such packs are what a writer that was killed left; those in `known` are passed over.
+        """
+        found = []
+        for row in self._catalog.packs():
+            if not row.segment and row.name not in known:
+                try:
+                    found.append(self.read_footer(row.name, row.size))
+                except (Damaged, NotFound):
+                    continue  # told when it was listed; its objects were stored again or are lost
+        return found
+
+    def _load(self, name: str, reporter: Reporter) -> bool:
+        try:
+            self._catalog.add(self.read_segment(name), name)
+        except NotFound:
+            return False  # merged into another since the listing
+        except Damaged as error:
+            reporter.notice(f"{error}; the packs' own footers are read instead")
+            return False
+        return True
+
+    def _compare(self, listed: dict[bytes, int], reporter: Reporter) -> None:
+        rows = self._catalog.packs()
+        gone = [row.n for row in rows if row.name not in listed]
+        if gone:
+            self._catalog.drop_packs(gone)
+            # a segment names packs that are gone: should they return, it must be read again
+            self._catalog.set_segments(
+                self._catalog.segments() - {row.segment for row in rows if row.n in set(gone)}
+            )
+        cut = {row.n: listed[row.name] != row.size for row in rows if row.name in listed}
+        changed = {row.n: cut[row.n] for row in rows if row.n in cut and cut[row.n] != row.cut}
+        if changed:
+            self._catalog.mark_cut(changed)
+        for row in rows:
+            if cut.get(row.n):
+                size = listed[row.name]
+                reporter.notice(f"pack {row.name.hex()} has {size} bytes instead of {row.size}")
+        known = {row.name for row in rows}
+        self._read_footers(
+            {name: size for name, size in listed.items() if name not in known}, reporter
+        )
+
+    def _read_footers(self, packs: dict[bytes, int], reporter: Reporter) -> None:
+        for name, size in packs.items():
+            try:
+                self._catalog.add([self.read_footer(name, size)], "")
+            except NotFound:
+                continue  # collected since the listing
+            except Damaged as error:
+                reporter.notice(str(error))
+
+
+def is_pack_name(name: str) -> bool:
+    """Whether a file of the repository is named as a pack is."""
+    digest = name.rpartition("/")[2]
+    try:
+        return len(digest) == 64 and pack_name(bytes.fromhex(digest)) == name
+    except ValueError:
+        return False

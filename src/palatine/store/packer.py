@@ -1,0 +1,115 @@
+"""Packs being written: frames appended by several threads, closed and made visible when full."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+
+from palatine.backends.base import Backend, Upload
+from palatine.codec.seal import seal
+from palatine.ids import Digest, Hasher, ObjectId
+from palatine.model.names import pack_name
+from palatine.model.pack import (
+    HEADER_SIZE,
+    PACK_MAGIC,
+    RANDOM_SIZE,
+    Frame,
+    FrameKind,
+    Listing,
+    Member,
+    encode_footer,
+)
+
+PACK_TARGET = 24 << 20
+"""A pack is closed with the frame with which it reaches this many bytes."""
+
+MEMBERS_MAX = 1 << 17
+"""A pack is closed with the frame with which it holds this many objects: bounds the footer."""
+
+
+class Packer:
+    """One pack after another. `finished` is called with each pack's listing once it is durable."""
+
+    def __init__(
+        self, backend: Backend, digest: Digest, finished: Callable[[Listing], None]
+    ) -> None:
+        self._backend = backend
+        self._digest = digest
+        self._finished = finished
+        self._lock = threading.Lock()
+        self._open: _OpenPack | None = None
+
+    def add(
+        self,
+        kind: FrameKind,
+        payload: bytes,
+        members: tuple[Member, ...],
+        base: ObjectId = b"",
+        ordinal: int = 0,
+    ) -> None:
+        """Append a frame; closes the pack when it is full."""
+        sealed = seal(payload)
+        with self._lock:
+            if self._open is None:
+                self._open = _OpenPack(self._backend.upload(), self._digest)
+            self._open.append(kind, sealed, members, base, ordinal)
+            full = self._open if self._open.full else None
+            if full:
+                self._open = None
+        if full:
+            self._finished(full.close())
+
+    def flush(self) -> None:
+        """Close the pack that is open, if any."""
+        with self._lock:
+            last, self._open = self._open, None
+        if last:
+            self._finished(last.close())
+
+    def abort(self) -> None:
+        """Drop the pack that is open."""
+        with self._lock:
+            last, self._open = self._open, None
+        if last:
+            last.upload.close()
+
+
+class _OpenPack:
+    def __init__(self, upload: Upload, digest: Digest) -> None:
+        self.upload = upload
+        self._digest = digest
+        self._hasher: Hasher = digest.stream()
+        self._frames: list[Frame] = []
+        self._size = 0
+        self._members = 0
+        self._write(PACK_MAGIC + secrets.token_bytes(RANDOM_SIZE))
+        assert self._size == HEADER_SIZE
+
+    @property
+    def full(self) -> bool:
+        return self._size >= PACK_TARGET or self._members >= MEMBERS_MAX
+
+    def append(
+        self,
+        kind: FrameKind,
+        sealed: bytes,
+        members: tuple[Member, ...],
+        base: ObjectId,
+        ordinal: int,
+    ) -> None:
+        self._frames.append(Frame(kind, self._size, len(sealed), members, base, ordinal))
+        self._members += len(members)
+        self._write(sealed)
+
+    def close(self) -> Listing:
+        with self.upload:
+            self._write(encode_footer(self._frames, self._digest))
+            name = self._hasher.digest()
+            self.upload.commit(pack_name(name))
+        return Listing(name, self._size, tuple(self._frames))
+
+    def _write(self, data: bytes) -> None:
+        self._hasher.update(data)
+        self.upload.write(data)
+        self._size += len(data)

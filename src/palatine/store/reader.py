@@ -1,0 +1,162 @@
+"""Reading objects: find a chain, decode it, and let nothing pass that has not the id asked for.
+
+A damaged copy is passed over for another one; only when none is left the object is called damaged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from palatine.backends.base import Backend
+from palatine.codec import compress, delta
+from palatine.codec.seal import unseal
+from palatine.errors import Damaged, Malformed, NotFound
+from palatine.ids import Digest, Kind, ObjectId
+from palatine.model.names import pack_name
+from palatine.model.pack import OBJECT_MAX, FrameKind
+from palatine.store.catalog import Catalog, Copy
+from palatine.store.resolve import Chain, resolve
+
+_CACHE_BYTES = 6 << 20
+"""Decoded solid frames kept: neighbours are usually wanted next."""
+
+
+class Reader:
+    """Objects by id, from any thread. `refresh` is called once when a pack turns out to be gone."""
+
+    def __init__(
+        self, backend: Backend, catalog: Catalog, digest: Digest, refresh: Callable[[], None]
+    ) -> None:
+        self._backend = backend
+        self._catalog = catalog
+        self._digest = digest
+        self._refresh = refresh
+        self._packs: dict[int, bytes] = {}
+        self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._cached = 0
+        self._lock = threading.Lock()
+
+    def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
+        """Return an object's plain bytes, verified against its id.
+
+        Raises Damaged, naming the object and where it lies, when no copy gives these bytes.
+        """
+        bad: set[tuple[int, int]] = set()
+        reasons: list[str] = []
+        refreshed = False
+        while True:
+            chain = resolve(self._catalog, object_id, lambda copy: copy[:2] not in bad)
+            if chain is None:
+                if not refreshed:
+                    refreshed = True
+                    self._refresh()
+                    continue
+                raise self._lost(kind, object_id, reasons)
+            try:
+                data = self.decode(chain)
+                if self._digest.object_id(kind, data) == object_id:
+                    return data
+                reasons.append(self._find_bad(chain, bad))
+            except NotFound as error:
+                if refreshed:
+                    reasons.append(str(error))
+                    self._find_bad(chain, bad)
+                refreshed = True
+                self._refresh()
+            except Malformed as error:
+                reasons.append(self._find_bad(chain, bad) or str(error))
+
+    def forget(self) -> None:
+        """Drop what depends on the catalog's numbering of packs: it has been brought up to date."""
+        with self._lock:
+            self._packs = {}
+            self._cache.clear()
+            self._cached = 0
+
+    def decode(self, chain: Chain) -> bytes | bytearray:
+        """Return the bytes at the head of a chain, unverified."""
+        root = self.frame_bytes(chain[-1][1])
+        if len(chain) == 1:
+            return root
+        data = bytearray(root)
+        for _, copy in reversed(chain[:-1]):
+            payload = self.payload(copy)
+            delta.apply(payload, data)
+        if len(data) != chain[0][1].size:
+            raise Malformed(f"object {chain[0][0].hex()} does not have the size it should")
+        return data
+
+    def payload(self, copy: Copy) -> bytes:
+        """Return the stored bytes of a copy's frame."""
+        name = pack_name(self._pack(copy.pack))
+        sealed = self._backend.read(name, copy.offset, copy.length)
+        if len(sealed) < copy.length:
+            raise Malformed(f"{name} ends inside a frame")
+        return unseal(sealed)
+
+    def frame_bytes(self, copy: Copy) -> bytes:
+        """Return an object's bytes from a plain or solid frame, unverified."""
+        if copy.frame == FrameKind.PLAIN:
+            return compress.decompress(self.payload(copy), copy.size)
+        frame = self._solid(copy)
+        if copy.start + copy.size > len(frame):
+            raise Malformed("an object lies beyond the end of its frame")
+        return frame[copy.start : copy.start + copy.size]
+
+    def _solid(self, copy: Copy) -> bytes:
+        place = (copy.pack, copy.offset)
+        with self._lock:
+            if place in self._cache:
+                self._cache.move_to_end(place)
+                return self._cache[place]
+        payload = self.payload(copy)
+        size = compress.content_size(payload)
+        if size > OBJECT_MAX:
+            raise Malformed(f"a frame says it holds {size} bytes")
+        data = compress.decompress(payload, size)
+        with self._lock:
+            if place not in self._cache:
+                self._cache[place] = data
+                self._cached += len(data)
+            while self._cached > _CACHE_BYTES:
+                self._cached -= len(self._cache.popitem(last=False)[1])
+        return data
+
+    def _pack(self, number: int) -> bytes:
+        if number not in self._packs:
+            self._packs = {row.n: row.name for row in self._catalog.packs()}
+        try:
+            return self._packs[number]
+        except KeyError:
+            raise NotFound("a pack that was listed is gone") from None
+
+    def _find_bad(self, chain: Chain, bad: set[tuple[int, int]]) -> str:
+        """Mark the first link, from the root up, that does not give its object; say which."""
+        for at in reversed(range(len(chain))):
+            object_id, copy = chain[at]
+            try:
+                data = self.decode(chain[at:])
+                good = self._digest.object_id(copy.kind, data) == object_id
+            except (Malformed, NotFound):
+                good = False
+            if not good:
+                bad.add(copy[:2])
+                return f"{copy.kind.name.lower()} {object_id.hex()} in {self._place(copy)}"
+        bad.add(chain[0][1][:2])
+        return ""
+
+    def _place(self, copy: Copy) -> str:
+        try:
+            return f"pack {self._pack(copy.pack).hex()}"
+        except NotFound:
+            return "a pack that is gone"
+
+    def _lost(self, kind: Kind, object_id: ObjectId, reasons: list[str]) -> Damaged:
+        what = f"{kind.name.lower()} {object_id.hex()}"
+        if not reasons:
+            return Damaged(f"{what} is missing from the repository", "run: pal verify")
+        return Damaged(
+            f"{what} cannot be read: damaged: {'; '.join(reasons)}", "run: pal verify --data"
+        )

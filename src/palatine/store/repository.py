@@ -1,0 +1,126 @@
+"""A repository: its config, and the parts that work on it, made once and handed on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from palatine.backends.base import Backend
+from palatine.clock import SYSTEM, Clock
+from palatine.errors import Exists, NoRepository, NotFound
+from palatine.events import SILENT, Reporter
+from palatine.ids import DIGESTS, Digest, Kind, ObjectId
+from palatine.model.config import FORMAT_VERSION, Chunking, Config, decode_config, encode_config
+from palatine.model.names import snapshot_key, snapshot_name
+from palatine.store.catalog import Catalog
+from palatine.store.index import Index
+from palatine.store.reader import Reader
+from palatine.store.session import Session
+from palatine.store.snapshots import Snapshots, Stored
+from palatine.store.writer import Parts, Writer
+
+CONFIG = "config"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may turn: threads that encode, and seconds between a session's heartbeats."""
+
+    workers: int = field(default_factory=lambda: max(2, min(8, os.cpu_count() or 2)))
+    beat_seconds: float = 60.0
+
+
+class Repository:
+    """An open repository. Close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        cache: Path | None,
+        settings: Settings | None = None,
+        reporter: Reporter = SILENT,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        """Open what a backend holds; `cache` is the user's cache directory, None for none.
+
+        Raises NoRepository, Malformed or FormatTooNew.
+        """
+        self.backend = backend
+        self.reporter = reporter
+        self.clock = clock
+        self.settings = settings or Settings()
+        self.config = _read_config(backend)
+        self.digest = Digest(self.config.digest)
+        self.cache = cache / self._cache_name() if cache else None
+        """Where derived facts about this repository lie; nobody else's."""
+        self.catalog = Catalog(self.cache / "catalog.db" if self.cache else None)
+        self.index = Index(backend, self.catalog, self.digest)
+        self.snapshots = Snapshots(backend, self.catalog, self.digest)
+        self.reader = Reader(backend, self.catalog, self.digest, self.refresh)
+
+    @staticmethod
+    def create(backend: Backend, digest: str = DIGESTS[0]) -> None:
+        """Make an empty repository; raises Exists where there is one."""
+        Digest(digest)
+        config = Config(FORMAT_VERSION, secrets.token_hex(16), digest, Chunking())  # type: ignore[arg-type]
+        if not backend.create(CONFIG, encode_config(config)):
+            raise Exists(f"there is a repository at {backend.location} already")
+
+    def refresh(self) -> None:
+        """Learn what the repository holds now."""
+        self.index.refresh(self.reporter)
+        self.reader.forget()
+
+    def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
+        """Return an object's verified bytes; see `Reader.get`."""
+        return self.reader.get(kind, object_id)
+
+    def list_snapshots(self) -> list[Stored]:
+        """Return all snapshots, oldest first."""
+        return self.snapshots.all(self.reporter)
+
+    @contextmanager
+    def writing(self, tenant: str, palace: str, time_us: int) -> Iterator[tuple[Session, Writer]]:
+        """Begin a session whose snapshot will have this time, and a writer for its objects."""
+        name = snapshot_name(tenant, palace, snapshot_key(time_us, secrets.token_bytes(8)))
+        with Session(self.backend, name, self.settings.beat_seconds, self.reporter) as session:
+            self.refresh()
+            rows = self.catalog.packs()
+            absent = frozenset(row.n for row in rows if row.name.hex() in session.condemned)
+            parts = Parts(self.backend, self.catalog, self.index, self.reader, self.digest)
+            writer = Writer(parts, absent, self.settings.workers)
+            try:
+                yield session, writer
+            finally:
+                writer.close()
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.catalog.close()
+        self.backend.close()
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _cache_name(self) -> str:
+        # Copies of a repository keep its id: each place has a catalog of its own.
+        place = hashlib.sha256(self.backend.location.encode("utf-8", "surrogateescape"))
+        return f"{self.config.id}-{place.hexdigest()[:16]}"
+
+
+def _read_config(backend: Backend) -> Config:
+    try:
+        data = backend.get(CONFIG)
+    except NotFound:
+        raise NoRepository(
+            f"there is no repository at {backend.location}", "make one with: pal init"
+        ) from None
+    return decode_config(data)

@@ -1,0 +1,125 @@
+"""The snapshots and tags of a repository: small files, listed each time, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from palatine.backends.base import Backend
+from palatine.codec.seal import unseal
+from palatine.errors import Malformed, NotFound, PalatineError
+from palatine.events import Reporter
+from palatine.ids import Digest, ObjectId
+from palatine.model.names import (
+    check_key,
+    check_label,
+    escape,
+    join_palace,
+    snapshot_name,
+    tag_prefix,
+    unescape,
+)
+from palatine.model.snapshot import Snapshot, decode_snapshot_file
+from palatine.store.catalog import Catalog
+
+SNAPSHOTS = "snapshots/"
+TAGS = "tags/"
+
+
+class Stored(NamedTuple):
+    """A snapshot, its id, its key and its tags."""
+
+    id: ObjectId
+    key: str
+    snapshot: Snapshot
+    tags: tuple[str, ...]
+
+    @property
+    def palace(self) -> str:
+        """The palace's name as people write it."""
+        return join_palace(self.snapshot.tenant, self.snapshot.palace)
+
+
+class Snapshots:
+    """Every snapshot of a repository, as of the last `refresh`."""
+
+    def __init__(self, backend: Backend, catalog: Catalog, digest: Digest) -> None:
+        self._backend = backend
+        self._catalog = catalog
+        self._digest = digest
+        self.damaged: dict[str, str] = {}
+        """Names of snapshot files that cannot be used, and why."""
+
+    def all(self, reporter: Reporter) -> list[Stored]:
+        """Return all snapshots, oldest first; damaged ones are told to the reporter.
+
+        Snapshots of equal id (pushed twice under two keys) are one: the one with the least key.
+        """
+        files = self._files()
+        tags = self._tags()
+        self.damaged = {}
+        found: dict[ObjectId, Stored] = {}
+        for name, data in sorted(files.items(), key=lambda item: item[0].rpartition("/")[2]):
+            try:
+                stored = self._decode(name, data, tags)
+            except PalatineError as error:
+                self.damaged[name] = str(error)
+                reporter.notice(str(error))
+                continue
+            if stored is not None:
+                found.setdefault(stored.id, stored)
+        return sorted(found.values(), key=lambda one: (one.snapshot.time_us, one.key))
+
+    def add_tag(self, stored: Stored, tag: str) -> None:
+        """Put a tag on a snapshot; one it bears already is no error."""
+        self._backend.create(self._tag_name(stored, tag), b"")
+
+    def remove_tag(self, stored: Stored, tag: str) -> None:
+        """Take a tag from a snapshot."""
+        self._backend.delete(self._tag_name(stored, tag))
+
+    def _tag_name(self, stored: Stored, tag: str) -> str:
+        prefix = tag_prefix(stored.snapshot.tenant, stored.snapshot.palace, stored.key)
+        return prefix + escape(check_label(tag))
+
+    def _files(self) -> dict[str, bytes]:
+        listed = {stat.name: stat.size for stat in self._backend.list(SNAPSHOTS)}
+        known = self._catalog.snapshot_files()
+        fresh: dict[str, bytes] = {}
+        for name, size in listed.items():
+            # a file of another size than it had is read again: immutable files do not change
+            if len(known.get(name, b"")) != size or not size:
+                try:
+                    fresh[name] = unseal(self._backend.get(name))
+                except NotFound:
+                    continue  # forgotten since the listing
+        gone = known.keys() - listed.keys()
+        if fresh or gone:
+            self._catalog.set_snapshot_files(fresh, gone)
+        return {name: data for name, data in (known | fresh).items() if name in listed}
+
+    def _decode(self, name: str, data: bytes, tags: dict[str, list[str]]) -> Stored | None:
+        decoded = decode_snapshot_file(data, name, self._digest)
+        if decoded is None:
+            return None
+        object_id, snapshot = decoded
+        key = check_key(name.rpartition("/")[2])
+        if name != snapshot_name(snapshot.tenant, snapshot.palace, key):
+            raise Malformed(f"{name} holds a snapshot of {snapshot.palace!r}")
+        prefix = tag_prefix(snapshot.tenant, snapshot.palace, key)
+        return Stored(object_id, key, snapshot, tuple(sorted(tags.get(prefix, ()))))
+
+    def _tags(self) -> dict[str, list[str]]:
+        tags: dict[str, list[str]] = {}
+        for stat in self._backend.list(TAGS):
+            folder, _, tag = stat.name.rpartition("/")
+            try:
+                tags.setdefault(folder + "/", []).append(check_label(unescape(tag)))
+            except PalatineError:
+                continue  # not a name palatine writes
+        return tags
+
+
+def newest(snapshots: Iterable[Stored]) -> Stored | None:
+    """Return the newest of some snapshots."""
+    return max(snapshots, key=lambda one: (one.snapshot.time_us, one.key), default=None)

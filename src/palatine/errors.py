@@ -18,6 +18,7 @@ The family (the first level) says what the caller can do; `code` is a stable wor
     │   ├── FormatTooNew              made by a newer palatine
     │   ├── ReadOnly                  it cannot be written to
     │   ├── NoSpace                   its disk is full
+    │   ├── CatalogFailed             the local catalog cannot be used
     │   ├── Fenced                    a collector took this writer for dead: run it again
     │   └── NotFound                  a name it should hold is not there
     ├── Locked                        somebody else holds it: wait, or say who may go on
@@ -124,6 +125,12 @@ class NoSpace(RepositoryError):
     """The disk below the repository is full."""
 
     code = "no-space"
+
+
+class CatalogFailed(RepositoryError):
+    """The local file of derived facts cannot be used; the repository is not touched by that."""
+
+    code = "catalog"
 
 
 class Fenced(RepositoryError):

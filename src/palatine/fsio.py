@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -123,6 +124,16 @@ class NewFile:
         # descriptor for the directory, because only then Python follows the link in /proc.
         source = self._temporary or f"/proc/self/fd/{self._fd}"
         os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
+
+    def lock(self) -> None:
+        """Take the file's flock, where the file system has such: before anybody can see it."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def detach(self) -> int:
+        """Hand over the descriptor of a file that has its name."""
+        fd, self._fd = self._fd, -1
+        return fd
 
     def close(self) -> None:
         """Let go of the file; without a name it is gone."""

@@ -5,9 +5,26 @@ The bytes that wait for them are bounded, and the first error is kept for whoeve
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEEP = 32 << 20
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the blocks of a MiB and more that it would give back and fault in again.
+
+    For whole processes that move much data (the command line), not for a library's host: a restore
+    of 955 MB along delta chains took 1.15 s instead of 2.0 s, with the same peak memory. Elsewhere
+    than on glibc it does nothing.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_MMAP_THRESHOLD, _KEEP)
+        library.mallopt(_M_TRIM_THRESHOLD, 4 * _KEEP)
 
 
 class Workers:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 from collections import OrderedDict
@@ -131,10 +130,9 @@ class _LocalHold(Hold):
         self._path = path
         with fsio.NewFile(path.parent) as file:
             file.write(data)
+            file.lock()
             file.link(path)
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # not every network file system has flock
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._fd = file.detach()
 
     def beat(self, data: bytes) -> None:
         with translated(str(self._path)):

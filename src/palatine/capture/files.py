@@ -17,7 +17,7 @@ from palatine.chunking import (
     cut_fixed,
     is_rewritten_in_place,
 )
-from palatine.errors import LiveDatabase
+from palatine.errors import Damaged
 from palatine.events import Reporter
 from palatine.fsio import opened
 from palatine.ids import Buffer, Kind, ObjectId
@@ -25,7 +25,7 @@ from palatine.model.config import Chunking
 from palatine.model.encoding import encode
 from palatine.model.filelist import INLINE_MAX, FileList, ends_list, pieces
 from palatine.model.tree import POOLED_MAX, Entry, Part
-from palatine.sqlite.sidecars import holding_commits
+from palatine.sqlite.sidecars import check_at_rest
 from palatine.store.trees import extents
 
 ATTEMPTS = 3
@@ -108,12 +108,8 @@ class FileReader:
         database: bool,
         content: FileContent,
     ) -> FileContent:
-        if database and not self._unsafe and (sidecar := holding_commits(directory, name)):
-            raise LiveDatabase(
-                f"the database {os.fsdecode(name)!r} has commits in {os.fsdecode(sidecar)!r}",
-                "stop its service so that it closes the database, or take the files as they are "
-                "with --unsafe-files",
-            )
+        if database and not self._unsafe:
+            check_at_rest(directory, name)
         after = os.fstat(fd)
         if not stat.S_ISREG(after.st_mode):
             raise Changed
@@ -209,15 +205,21 @@ class OldExtents:
 
     def __init__(self, sink: Sink, old: Entry | None) -> None:
         self._extents = extents(sink, old) if old is not None else iter(())
-        self._now: tuple[int, Part] | None = next(self._extents, None)
+        self._now = self._next()
 
     def at(self, offset: int) -> ObjectId | None:
         """Return the id of the chunk that covered an offset."""
         while self._now is not None and self._now[0] + self._now[1].size <= offset:
-            self._now = next(self._extents, None)
+            self._now = self._next()
         if self._now is None or self._now[0] > offset:
             return None
         return self._now[1].id
+
+    def _next(self) -> tuple[int, Part] | None:
+        try:
+            return next(self._extents, None)
+        except Damaged:
+            return None  # a lost list costs only the hints
 
 
 def read_xattrs(path: int | bytes) -> tuple[tuple[bytes, bytes], ...]:

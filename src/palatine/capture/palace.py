@@ -21,6 +21,7 @@ from palatine.fsio import opened
 from palatine.ids import ObjectId
 from palatine.model.config import Chunking
 from palatine.model.tree import Entry, EntryKind, Owner, Part
+from palatine.sqlite.sidecars import check_at_rest, database_of
 
 _FILE_ROOT_MODE = 0o700
 """The mode of the directory that a single database's tree stands for."""
@@ -111,8 +112,11 @@ def _directory(context: Context, source: Path, old: ObjectId | None) -> Captured
 
 
 def _single_file(context: Context, source: Path, old: ObjectId | None) -> Captured:
+    name = os.fsencode(source.name)
     with opened(source.parent, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        done = walk(context, fd, [os.fsencode(source.name)], old)
+        if not context.unsafe and database_of(fd, name + b"-wal"):
+            check_at_rest(fd, name)
+        done = walk(context, fd, [name], old)
     if not done.counts.files:
         reason = context.findings.missing[0].reason if context.findings.missing else "it vanished"
         raise SourceError(f"{source} cannot be read: {reason}")

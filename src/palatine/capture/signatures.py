@@ -22,7 +22,8 @@ from palatine.fsio import make_directories, replace
 from palatine.ids import ObjectId
 
 _MAGIC = b"PALSIGN\x01"
-_SIGNATURE = struct.Struct("<QQQqqIIII")
+_SIGNATURE = struct.Struct("<QQQQQIIII")
+_WORD = (1 << 64) - 1
 SIGNATURE_SIZE = _SIGNATURE.size
 UNKNOWN = bytes(SIGNATURE_SIZE)
 """The signature of what must be read again next time."""
@@ -38,8 +39,8 @@ def signature(status: os.stat_result) -> bytes:
         status.st_dev,
         status.st_ino,
         status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        status.st_mtime_ns & _WORD,  # a time after 2262 takes more than 63 bits
+        status.st_ctime_ns & _WORD,
         status.st_mode,
         status.st_uid,
         status.st_gid,

@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from palatine.capture.excludes import Exclude, nothing
 from palatine.capture.files import Changed, FileContent, FileReader, read_xattrs
 from palatine.capture.names import sorted_names
@@ -32,7 +34,7 @@ from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.snapshot import Missing
 from palatine.model.tree import PIECE_MAX, Entry, EntryKind, Node, Owner, Part, Piece, decode_tree
-from palatine.sqlite.sidecars import database_of
+from palatine.sqlite.sidecars import SUFFIXES, check_at_rest, database_of
 from palatine.store.trees import chunks, items
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -180,6 +182,7 @@ class _Directory:
             and self._builder.at_boundary
             and record.names == b"/".join([name for name, _ in batch])
             and record.signatures == b"".join(signatures)
+            and all(status.st_nlink == 1 for _, status in batch)  # another name may have moved
             and self._context.sink.present(record.piece)
             and all(_is_whole(self._context.sink, level, one) for level, one in record.refs)
         )
@@ -195,6 +198,8 @@ class _Directory:
             return None
         mode = status.st_mode
         context = self._context
+        if name.endswith(SUFFIXES) and self._is_sidecar(name):
+            return None
         if context.exclude is not nothing and context.exclude(
             self._path + name, stat.S_ISDIR(mode)
         ):
@@ -207,12 +212,16 @@ class _Directory:
             text = os.fsdecode(self._path + name)
             context.findings.left_out.append(f"palatine's own directory {text}")
             return None
-        if name.endswith((b"-wal", b"-shm", b"-journal")) and self._is_sidecar(name):
-            return None
         return status
 
     def _is_sidecar(self, name: bytes) -> bool:
-        return not self._context.unsafe and database_of(self._fd, name) is not None
+        database = None if self._context.unsafe else database_of(self._fd, name)
+        if database is None:
+            return False
+        # also where the main file is as it was, and will not be read
+        if not self._context.exclude(self._path + database, False):
+            check_at_rest(self._fd, database, self._path)
+        return True
 
     def _subdirectory(
         self, name: bytes, status: os.stat_result, sign: bytes, known: _Known
@@ -246,10 +255,9 @@ class _Directory:
         same = known.unchanged(name, sign)
         if same is not None:
             entry, owner, small = same
-            if status.st_nlink > 1:
-                self._context.first_links.setdefault(
-                    (status.st_dev, status.st_ino), self._path + name
-                )
+            link = self._first_name(name, status)
+            if link != entry.link:  # the file is as it was, but its first name moved
+                entry = msgspec.structs.replace(entry, link=link)
             self._builder.add(entry, owner, sign, small)
             self._context.reporter.advance(entry.size)
             return
@@ -284,16 +292,21 @@ class _Directory:
             context.findings.torn.append(path)
             context.findings.missing.append(Missing(path, "went on changing while it was read"))
         after = content.status
-        link = b""
-        if after.st_nlink > 1:
-            first = context.first_links.setdefault((after.st_dev, after.st_ino), path)
-            link = first if first != path else b""
+        link = self._first_name(name, after)
         sign = UNKNOWN if content.torn else self._to_keep(after, signature(after))
         self._builder.add(
             _file_entry(name, content, link), context.owners.of(after), sign, content.small
         )
         if content.small:
             context.reporter.advance(content.size)
+
+    def _first_name(self, name: bytes, status: os.stat_result) -> bytes:
+        """Return the path of a file's first name, or nothing where this is it."""
+        if status.st_nlink == 1 or not stat.S_ISREG(status.st_mode):
+            return b""
+        path = self._path + name
+        first = self._context.first_links.setdefault((status.st_dev, status.st_ino), path)
+        return first if first != path else b""
 
     def _to_keep(self, status: os.stat_result, sign: bytes) -> bytes:
         return sign if settled(status, self._context.began_ns) else UNKNOWN

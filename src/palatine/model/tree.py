@@ -199,8 +199,11 @@ def _check_entry(entry: Entry, owners: int, what: str) -> None:
         bad = bad or len(entry.parts) != 1
     else:
         bad = bad or not entry.target or bool(entry.parts)
-    if bad or any(len(part.id) != ID_SIZE for part in entry.parts):
+    if bad or any(len(part.id) != ID_SIZE or part.size < 0 for part in entry.parts):
         raise Malformed(f"{what} holds a bad entry {entry.name[:80]!r}")
+    if entry.link:
+        for name in entry.link.split(b"/"):
+            check_name(name, what)
 
 
 def _adds_up(entry: Entry) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from palatine.codec import delta
 from palatine.errors import Malformed, NotFound
-from palatine.ids import ObjectId
+from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import FrameKind
 from palatine.ops.bitmap import Bitmap
@@ -147,7 +147,7 @@ class Audit:
             self._result.objects += 1
             if not good:
                 self._result.bad_frames.add(copy[:2])
-                what = f"{copy.kind.name.lower()} {object_id.hex()}"
+                what = f"{Kind(copy.kind).name.lower()} {object_id.hex()}"
                 self._hurt.setdefault(copy.pack, []).append(what)
         return good
 

@@ -91,7 +91,7 @@ def verify(
     report = Report()
     reporter, repository.reporter = repository.reporter, _Collector(repository.reporter, report)
     try:
-        snapshots = repository.list_snapshots()
+        snapshots = repository.list_snapshots(reread=True)
         repository.refresh()
         report.snapshots = len(snapshots)
         report.damage += repository.snapshots.damaged.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -10,15 +11,17 @@ from dataclasses import dataclass, field
 from palatine import fsio
 from palatine.errors import Exists
 from palatine.events import Reporter
-from palatine.ids import Kind, ObjectId
-from palatine.model.tree import Entry, EntryKind, Owner, Piece
+from palatine.model.tree import Entry, EntryKind, Owner, Part, Piece
 from palatine.restore.metadata import Metadata
 from palatine.restore.select import Selection
-from palatine.store.trees import Item, Source, extents, file_bytes, items, leaves
+from palatine.store.trees import Item, Source, chunk, extents, file_bytes, items, leaves
 from palatine.workers import Workers
 
 IN_FLIGHT = 32 << 20
 """Plain bytes under way at once."""
+
+AT_LEAST = 256 << 10
+"""What a piece of work counts for at least: each holds a descriptor, and those are few."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -87,7 +90,7 @@ class DirectoryWriter:
             self._workers.wait()
         finally:
             self._workers.close()
-        with _Opened(target) as fd:
+        with fsio.opened(target, _DIRECTORY) as fd:
             for item in self._links:
                 self._link(fd, item)
             _finish(fd, top, self._metadata)
@@ -159,7 +162,7 @@ class DirectoryWriter:
 
         def work() -> None:
             try:
-                pool = self._source.get(Kind.CHUNK, piece.pool[0].id) if piece.pool else b""
+                pool = chunk(self._source, piece.pool[0]) if piece.pool else b""
                 for item in wanted:
                     fd = self._create(handle.fd, item.entry)
                     try:
@@ -172,7 +175,7 @@ class DirectoryWriter:
             finally:
                 handle.release()
 
-        self._workers.submit(sum(part.size for part in piece.pool), work)
+        self._workers.submit(max(AT_LEAST, sum(part.size for part in piece.pool)), work)
 
     def _large(self, handle: _Handle, item: Item) -> None:
         file = _OpenFile(self, self._create(handle.fd, item.entry), item)
@@ -180,7 +183,7 @@ class DirectoryWriter:
             os.ftruncate(file.fd, item.entry.size)
             for offset, part in extents(self._source, item.entry):
                 file.begin()
-                self._workers.submit(part.size, file.chunk(offset, part.id))
+                self._workers.submit(max(AT_LEAST, part.size), _ChunkWork(file, offset, part))
         finally:
             file.end()
 
@@ -199,13 +202,14 @@ class DirectoryWriter:
 
     def _link(self, root: int, item: Item) -> None:
         """Give a file its second name, or its own bytes when the first was not restored."""
-        names = item.path.split(b"/")
-        with _Opened(b"/".join(names[:-1]) or b".", root) as directory:
+        with _below(root, item.path) as (directory, name):
             try:
-                fsio.hard_link(item.entry.link, root, names[-1], directory)
-                self._count(1, item.entry.size)
-            except (FileNotFoundError, PermissionError):
+                with _below(root, item.entry.link) as (first, first_name):
+                    fsio.hard_link(first_name, first, name, directory)
+            except OSError:
                 self._copy(directory, item)
+            else:
+                self._count(1, item.entry.size)
 
     def _copy(self, directory: int, item: Item) -> None:
         fd = self._create(directory, item.entry)
@@ -246,11 +250,8 @@ class _OpenFile:
                 os.close(self.fd)
             self._writer._count(1, 0)
 
-    def chunk(self, offset: int, chunk_id: ObjectId) -> _ChunkWork:
-        return _ChunkWork(self, offset, chunk_id)
-
-    def write(self, offset: int, chunk_id: ObjectId) -> None:
-        data = self._writer._source.get(Kind.CHUNK, chunk_id)
+    def write(self, offset: int, part: Part) -> None:
+        data = chunk(self._writer._source, part)
         _write_at(self.fd, data, offset)
         self._writer._count(0, len(data))
 
@@ -259,24 +260,28 @@ class _OpenFile:
 class _ChunkWork:
     file: _OpenFile
     offset: int
-    chunk_id: ObjectId
+    part: Part
 
     def __call__(self) -> None:
         try:
-            self.file.write(self.offset, self.chunk_id)
+            self.file.write(self.offset, self.part)
         finally:
             self.file.end()
 
 
-class _Opened:
-    def __init__(self, path: str | bytes, directory: int | None = None) -> None:
-        self._fd = os.open(path, _DIRECTORY, dir_fd=directory)
-
-    def __enter__(self) -> int:
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+@contextlib.contextmanager
+def _below(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """Open the directory a path leads to, never through a symlink; give it and the last name."""
+    *parents, name = path.split(b"/")
+    fd = os.open(b".", _DIRECTORY, dir_fd=root)
+    try:
+        for parent in parents:
+            inner = os.open(parent, _DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 def _finish(top: int, node: _Node, metadata: Metadata) -> None:

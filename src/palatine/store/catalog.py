@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from palatine.errors import CatalogFailed
 from palatine.ids import Kind, ObjectId
 from palatine.model.pack import FrameKind, Listing
 
@@ -82,24 +83,35 @@ class Catalog:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction, or not at all."""
-        with self._lock:
+        with self._lock, self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CatalogFailed(
+                f"the catalog {self._path} failed: {error}",
+                "nothing but derived facts is in it: pal reindex makes it again",
+            ) from error
 
     def copies(self, object_id: ObjectId) -> list[Copy]:
         """Return every place an object lies, in a stable order."""
-        with self._lock:
+        with self._lock, self._guarded():
             rows = self._db.execute(f"SELECT {_COPY} FROM objects WHERE id = ?", (object_id,))
             return [Copy._make(row) for row in rows]
 
     def packs(self) -> list[PackRow]:
         """Return every pack."""
-        with self._lock:
+        with self._lock, self._guarded():
             rows = self._db.execute("SELECT n, name, size, segment, cut FROM packs").fetchall()
         return [PackRow(n, name, size, segment, bool(cut)) for n, name, size, segment, cut in rows]
 
@@ -165,11 +177,15 @@ class Catalog:
 
     def mark_cut(self, cut: dict[int, bool]) -> None:
         """Record which packs do not have the size they were written with."""
+        if cut:
+            self._write_cut(cut)
+        self._cut = self._read_cut()
+
+    def _write_cut(self, cut: dict[int, bool]) -> None:
         with self.transaction() as db:
             db.executemany(
                 "UPDATE packs SET cut = ? WHERE n = ?", [(flag, n) for n, flag in cut.items()]
             )
-        self._cut = self._read_cut()
 
     def drop_packs(self, numbers: list[int]) -> None:
         """Forget packs that are not there any more."""
@@ -179,7 +195,7 @@ class Catalog:
 
     def segments(self) -> set[str]:
         """Return the names of the index segments that have been read."""
-        with self._lock:
+        with self._lock, self._guarded():
             return {name for (name,) in self._db.execute("SELECT name FROM segments")}
 
     def set_segments(self, names: Iterable[str]) -> None:
@@ -190,7 +206,7 @@ class Catalog:
 
     def snapshot_files(self) -> dict[str, bytes]:
         """Return the snapshot files that were read before, by name."""
-        with self._lock:
+        with self._lock, self._guarded():
             return dict(self._db.execute("SELECT name, data FROM snapshots").fetchall())
 
     def set_snapshot_files(self, fresh: dict[str, bytes], gone: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Set
 
 from palatine.backends.base import Backend
 from palatine.codec.seal import seal, unseal
-from palatine.errors import Damaged, Malformed, NotFound
+from palatine.errors import Damaged, FormatTooNew, Malformed, NotFound
 from palatine.events import Reporter
 from palatine.ids import Digest
 from palatine.model.names import pack_name
@@ -24,7 +24,7 @@ from palatine.model.pack import (
     encode_segment,
     footer_length,
 )
-from palatine.store.catalog import Catalog
+from palatine.store.catalog import Catalog, PackRow
 
 INDEX = "index/"
 PACKS = "packs/"
@@ -49,7 +49,7 @@ class Index:
         good += [name for name in segments if name not in read and self._load(name, reporter)]
         if set(good) != read:
             self._catalog.set_segments(good)
-        self._compare(self.listed(), reporter)
+        self._compare(self._catalog.packs(), self.listed(), reporter)
 
     def listed(self) -> dict[bytes, int]:
         """Return the packs that are there: their names, as digests, and sizes in bytes."""
@@ -93,7 +93,7 @@ class Index:
             if not row.segment and row.name not in known:
                 try:
                     found.append(self.read_footer(row.name, row.size))
-                except (Damaged, NotFound):
+                except (Damaged, FormatTooNew, NotFound):
                     continue  # told when it was listed; its objects were stored again or are lost
         return found
 
@@ -107,8 +107,9 @@ class Index:
             return False
         return True
 
-    def _compare(self, listed: dict[bytes, int], reporter: Reporter) -> None:
-        rows = self._catalog.packs()
+    def _compare(self, rows: list[PackRow], listed: dict[bytes, int], reporter: Reporter) -> None:
+        # The rows are older than the listing: a pack that another process catalogued since is
+        # none that is gone.
         gone = [row.n for row in rows if row.name not in listed]
         if gone:
             self._catalog.drop_packs(gone)
@@ -118,8 +119,8 @@ class Index:
             )
         cut = {row.n: listed[row.name] != row.size for row in rows if row.name in listed}
         changed = {row.n: cut[row.n] for row in rows if row.n in cut and cut[row.n] != row.cut}
-        if changed:
-            self._catalog.mark_cut(changed)
+        # also when nothing changed: another process may have recorded it in the same file
+        self._catalog.mark_cut(changed)
         for row in rows:
             if cut.get(row.n):
                 size = listed[row.name]
@@ -135,7 +136,7 @@ class Index:
                 self._catalog.add([self.read_footer(name, size)], "")
             except NotFound:
                 continue  # collected since the listing
-            except Damaged as error:
+            except (Damaged, FormatTooNew) as error:
                 reporter.notice(str(error))
 
 

@@ -37,6 +37,8 @@ class Reader:
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
+        self.known_bad: set[tuple[int, int]] = set()
+        """Frames, by pack and offset, that were read and did not give their objects."""
 
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         """Return an object's plain bytes, verified against its id.
@@ -143,7 +145,8 @@ class Reader:
                 good = False
             if not good:
                 bad.add(copy[:2])
-                return f"{copy.kind.name.lower()} {object_id.hex()} in {self._place(copy)}"
+                self.known_bad.add(copy[:2])
+                return f"{Kind(copy.kind).name.lower()} {object_id.hex()} in {self._place(copy)}"
         bad.add(chain[0][1][:2])
         return ""
 

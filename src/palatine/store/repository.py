@@ -12,7 +12,7 @@ from pathlib import Path
 
 from palatine.backends.base import Backend
 from palatine.clock import SYSTEM, Clock
-from palatine.errors import Exists, NoRepository, NotFound
+from palatine.errors import CatalogFailed, Exists, NoRepository, NotFound
 from palatine.events import SILENT, Reporter
 from palatine.ids import DIGESTS, Digest, Kind, ObjectId
 from palatine.model.config import FORMAT_VERSION, Chunking, Config, decode_config, encode_config
@@ -72,17 +72,27 @@ class Repository:
             raise Exists(f"there is a repository at {backend.location} already")
 
     def refresh(self) -> None:
-        """Learn what the repository holds now."""
-        self.index.refresh(self.reporter)
+        """Learn what the repository holds now. A catalog that fails is made again."""
+        try:
+            self.index.refresh(self.reporter)
+        except CatalogFailed as error:
+            self.reporter.notice(f"{error}; it is made again")
+            self.catalog.clear()
+            self.index.refresh(self.reporter)
         self.reader.forget()
 
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         """Return an object's verified bytes; see `Reader.get`."""
         return self.reader.get(kind, object_id)
 
-    def list_snapshots(self) -> list[Stored]:
-        """Return all snapshots, oldest first."""
-        return self.snapshots.all(self.reporter)
+    def list_snapshots(self, reread: bool = False) -> list[Stored]:
+        """Return all snapshots, oldest first; see `Snapshots.all`."""
+        try:
+            return self.snapshots.all(self.reporter, reread)
+        except CatalogFailed as error:
+            self.reporter.notice(f"{error}; it is made again")
+            self.catalog.clear()
+            return self.snapshots.all(self.reporter, reread)
 
     @contextmanager
     def writing(self, tenant: str, palace: str, time_us: int) -> Iterator[tuple[Session, Writer]]:

@@ -42,9 +42,13 @@ class Session:
             target=self._beat, args=(beat_seconds,), name="palatine-heartbeat", daemon=True
         )
         self._heart.start()
-        self.condemned = frozenset(
-            stat.name.removeprefix(CONDEMNED) for stat in backend.list(CONDEMNED)
-        )
+        try:
+            self.condemned = frozenset(
+                stat.name.removeprefix(CONDEMNED) for stat in backend.list(CONDEMNED)
+            )
+        except BaseException:
+            self.end()
+            raise
         """Digests, in hexadecimal, of the packs that must not be relied upon."""
 
     def commit(self, data: bytes) -> None:

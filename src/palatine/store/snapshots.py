@@ -50,18 +50,20 @@ class Snapshots:
         self.damaged: dict[str, str] = {}
         """Names of snapshot files that cannot be used, and why."""
 
-    def all(self, reporter: Reporter) -> list[Stored]:
+    def all(self, reporter: Reporter, reread: bool = False) -> list[Stored]:
         """Return all snapshots, oldest first; damaged ones are told to the reporter.
+
+        `reread` trusts no copy in the catalog: each file is read where it lies.
 
         Snapshots of equal id (pushed twice under two keys) are one: the one with the least key.
         """
-        files = self._files()
+        files = self._read_all() if reread else self._files()
         tags = self._tags()
         self.damaged = {}
         found: dict[ObjectId, Stored] = {}
         for name, data in sorted(files.items(), key=lambda item: item[0].rpartition("/")[2]):
             try:
-                stored = self._decode(name, data, tags)
+                stored = self._decode_or_reread(name, data, tags)
             except PalatineError as error:
                 self.damaged[name] = str(error)
                 reporter.notice(str(error))
@@ -97,6 +99,29 @@ class Snapshots:
         if fresh or gone:
             self._catalog.set_snapshot_files(fresh, gone)
         return {name: data for name, data in (known | fresh).items() if name in listed}
+
+    def _read_all(self) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
+        for stat in self._backend.list(SNAPSHOTS):
+            try:
+                files[stat.name] = unseal(self._backend.get(stat.name))
+            except NotFound:
+                continue  # forgotten since the listing
+        return files
+
+    def _decode_or_reread(
+        self, name: str, data: bytes, tags: dict[str, list[str]]
+    ) -> Stored | None:
+        """Decode what may be the catalog's copy of a file; where that is bad, the file itself."""
+        try:
+            return self._decode(name, data, tags)
+        except Malformed:
+            actual = unseal(self._backend.get(name))
+            if actual == data:
+                raise
+            stored = self._decode(name, actual, tags)
+            self._catalog.set_snapshot_files({name: actual}, ())
+            return stored
 
     def _decode(self, name: str, data: bytes, tags: dict[str, list[str]]) -> Stored | None:
         decoded = decode_snapshot_file(data, name, self._digest)

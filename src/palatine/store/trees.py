@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple, Protocol
 
-from palatine.errors import PathNotFound
+from palatine.errors import Malformed, PathNotFound
 from palatine.ids import Kind, ObjectId
 from palatine.model.filelist import decode_list
 from palatine.model.tree import Branch, Entry, EntryKind, Owner, Part, Piece, decode_tree
@@ -119,17 +119,25 @@ def extents(source: Source, entry: Entry) -> Iterator[tuple[int, Part]]:
         offset += part.size
 
 
+def chunk(source: Source, part: Part) -> bytes | bytearray:
+    """Return a chunk's bytes; raises Damaged also when it is not as long as its part says."""
+    data = source.get(Kind.CHUNK, part.id)
+    if len(data) != part.size:
+        raise Malformed(f"chunk {part.id.hex()} has {len(data)} bytes, a file wants {part.size}")
+    return data
+
+
 def file_bytes(source: Source, item: Item) -> Iterator[bytes | bytearray]:
     """Yield a file's bytes in order, in pieces of at most a few MiB, holes as zeros."""
     entry = item.entry
     if entry.pooled:
-        pool = source.get(Kind.CHUNK, item.piece.pool[0].id)
+        pool = chunk(source, item.piece.pool[0])
         yield pool[item.offset : item.offset + entry.size]
         return
     at = 0
     for offset, part in extents(source, entry):
         yield from _zeros(offset - at)
-        yield source.get(Kind.CHUNK, part.id)
+        yield chunk(source, part)
         at = offset + part.size
     yield from _zeros(entry.size - at)
 

@@ -125,7 +125,8 @@ class Writer:
         # A pack that came to the catalog after this session read what is condemned may have been
         # condemned before: it does not count, unless it is the session's own.
         listed = copy.pack <= self._before or copy.pack in self._own
-        return listed and copy.pack not in self._absent and not self._catalog.is_cut(copy.pack)
+        whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
+        return listed and copy.pack not in self._absent and whole
 
     def _is_base(self, copy: Copy) -> bool:
         # A base must come from a snapshot committed before this one began, never from this session

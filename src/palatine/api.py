@@ -57,6 +57,8 @@ def init(location: PathLike, hash: str = DIGESTS[0]) -> None:
     Raises Exists when there is one, or when the directory holds something else.
     """
     path = _path(location)
+    if path.exists() and not path.is_dir():
+        raise Exists(f"{path} is a file", "name a directory")
     if path.is_dir() and not (path / "config").exists() and any(path.iterdir()):
         raise Exists(f"{path} is not empty and not a repository", "name another directory")
     Store.create(LocalBackend(path), hash)
@@ -269,7 +271,10 @@ class Repository:
 
 
 def _path(path: PathLike) -> Path:
-    return Path(path).expanduser().absolute()
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"{os.fspath(path)!r} begins with a user nobody here has") from None
 
 
 def _palaces_below(root: Path) -> list[Path]:

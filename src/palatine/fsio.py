@@ -37,7 +37,7 @@ def make_directories(path: Path) -> None:
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=DIRECTORY_MODE)
-            sync_directory(directory.parent)
+        sync_directory(directory.parent)  # also when another process made it just now
 
 
 def sync_directory(path: Path) -> None:

@@ -35,7 +35,8 @@ class LocalBackend(Backend):
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         with translated(name):
-            return os.pread(self._opened(name).fd, length, offset)
+            file = self._opened(name)  # held: another thread may push it out of the cache meanwhile
+            return os.pread(file.fd, length, offset)
 
     def put(self, name: str, data: bytes) -> None:
         with translated(name):

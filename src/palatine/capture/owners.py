@@ -25,15 +25,24 @@ class Owners:
         return self._known[numbers]
 
 
+def _as_text(name: str) -> str:
+    """Return a name as text that can be stored; one that is not UTF-8 counts as none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ""
+    return name
+
+
 def _user(uid: int) -> str:
     try:
-        return pwd.getpwuid(uid).pw_name
+        return _as_text(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return ""
 
 
 def _group(gid: int) -> str:
     try:
-        return grp.getgrgid(gid).gr_name
+        return _as_text(grp.getgrgid(gid).gr_name)
     except KeyError:
         return ""

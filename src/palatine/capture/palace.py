@@ -12,7 +12,7 @@ from palatine.capture.excludes import matching
 from palatine.capture.files import FileReader, read_xattrs
 from palatine.capture.owners import Owners
 from palatine.capture.pieces import Counts
-from palatine.capture.signatures import Signatures
+from palatine.capture.signatures import Signatures, stamp_ns
 from palatine.capture.sink import Sink
 from palatine.capture.walk import Context, Findings, walk
 from palatine.errors import PathNotFound, SourceError
@@ -104,7 +104,7 @@ def _directory(context: Context, source: Path, old: ObjectId | None) -> Captured
         status = os.fstat(fd)
         done = walk(context, fd, None, old)
         root = Entry(
-            b"", EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, status.st_mtime_ns,
+            b"", EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             parts=(Part(done.tree, 0),), xattrs=read_xattrs(fd),
         )  # fmt: skip
     owner = context.owners.of(status)

@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from palatine.fsio import make_directories, replace
 from palatine.ids import ObjectId
+from palatine.model.tree import TIME_MAX_NS, TIME_MIN_NS
 
 _MAGIC = b"PALSIGN\x01"
 _SIGNATURE = struct.Struct("<QQQQQIIII")
@@ -46,6 +47,11 @@ def signature(status: os.stat_result) -> bytes:
         status.st_gid,
         status.st_nlink,
     )
+
+
+def stamp_ns(status: os.stat_result) -> int:
+    """Return when a file was changed, as far as an entry can say it."""
+    return min(max(status.st_mtime_ns, TIME_MIN_NS), TIME_MAX_NS)
 
 
 def settled(status: os.stat_result, began_ns: int) -> bool:

@@ -27,6 +27,7 @@ from palatine.capture.signatures import (
     Signatures,
     settled,
     signature,
+    stamp_ns,
 )
 from palatine.capture.sink import Sink
 from palatine.errors import Damaged
@@ -35,7 +36,7 @@ from palatine.ids import Kind, ObjectId
 from palatine.model.snapshot import Missing
 from palatine.model.tree import PIECE_MAX, Entry, EntryKind, Node, Owner, Part, Piece, decode_tree
 from palatine.sqlite.sidecars import SUFFIXES, check_at_rest, database_of
-from palatine.store.trees import chunks, items
+from palatine.store.trees import items, load_list
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 BATCH = 2 * PIECE_MAX
@@ -246,7 +247,7 @@ class _Directory:
             os.close(fd)
         self._below = self._below.plus(done.counts).plus(Counts(directories=1))
         entry = Entry(
-            name, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, status.st_mtime_ns,
+            name, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             parts=(Part(done.tree, 0),), xattrs=xattrs,
         )  # fmt: skip
         self._builder.add(entry, self._context.owners.of(status), sign)
@@ -277,7 +278,7 @@ class _Directory:
 
     def _symlink(self, name: bytes, status: os.stat_result, sign: bytes) -> None:
         entry = Entry(
-            name, EntryKind.SYMLINK, stat.S_IMODE(status.st_mode), 0, status.st_mtime_ns,
+            name, EntryKind.SYMLINK, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             target=os.readlink(name, dir_fd=self._fd),
         )  # fmt: skip
         self._builder.add(entry, self._context.owners.of(status), self._to_keep(status, sign))
@@ -415,15 +416,15 @@ def _is_whole(sink: Sink, level: int, object_id: ObjectId) -> bool:
         return False
     if level == 0:
         return True
-    whole = Entry(b"-", EntryKind.FILE, 0, 0, 0, level=level, parts=(Part(object_id, 0),))
     try:
-        return all(sink.present(part.id) for part in chunks(sink, whole))
+        below = load_list(sink, level, object_id)
     except Damaged:
         return False
+    return all(_is_whole(sink, level - 1, part.id) for part in below.parts)
 
 
 def _file_entry(name: bytes, content: FileContent, link: bytes) -> Entry:
     return Entry(
-        name, EntryKind.FILE, stat.S_IMODE(content.status.st_mode), 0, content.status.st_mtime_ns,
+        name, EntryKind.FILE, stat.S_IMODE(content.status.st_mode), 0, stamp_ns(content.status),
         content.size, content.level, content.parts, content.holes, content.xattrs, link=link,
     )  # fmt: skip

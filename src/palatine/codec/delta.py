@@ -73,8 +73,12 @@ def apply(payload: Buffer, base: bytearray) -> None:
         return
     count = -(-head.length // head.granule)
     start = _HEAD.size + -(-count // 8)
+    if len(view) < start:
+        raise Malformed("a delta is shorter than its bitmap")
     pages = list(_marked(bytes(view[_HEAD.size : start]), count))
     size = sum(min(head.granule, head.length - page * head.granule) for page in pages)
+    if not size and len(view) > start:
+        raise Malformed("a delta goes on after its end")
     old = _gather(base, pages, head.granule)
     new = decompress_onto(view[start:], old, size) if size else b""
     if head.length <= len(base):

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from palatine.errors import FormatTooNew, Malformed
+from palatine.ids import DIGESTS
 
 FORMAT_VERSION = 1
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -37,8 +38,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     features: tuple[str, ...] = ()
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _Announced(msgspec.Struct, frozen=True):
+    """What tells a later format from a damaged one, whatever else it holds."""
+
     palatine: int
+    digest: str
+    features: tuple[str, ...] = ()
 
 
 def encode_config(config: Config) -> bytes:
@@ -56,12 +61,7 @@ def decode_config(data: bytes) -> Config:
             "every copy of a repository has the same config: take it from another copy",
         )
     try:
-        version = msgspec.json.decode(line, type=_Version).palatine
-        if version > FORMAT_VERSION:
-            raise FormatTooNew(
-                f"the repository has format {version}, this palatine knows {FORMAT_VERSION}",
-                "upgrade palatine",
-            )
+        _check_known(msgspec.json.decode(line, type=_Announced))
         config = msgspec.json.decode(line, type=Config)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Malformed(f"the repository's config does not follow the format: {error}") from error
@@ -69,13 +69,24 @@ def decode_config(data: bytes) -> Config:
     return config
 
 
-def _check(config: Config) -> None:
-    if config.features:
+def _check_known(announced: _Announced) -> None:
+    hint = "upgrade palatine"
+    if announced.palatine > FORMAT_VERSION:
         raise FormatTooNew(
-            f"the repository uses features unknown here: {', '.join(config.features)}",
-            "upgrade palatine",
+            f"the repository has format {announced.palatine}, this palatine knows {FORMAT_VERSION}",
+            hint,
         )
+    if announced.features:
+        words = ", ".join(announced.features)
+        raise FormatTooNew(f"the repository uses features unknown here: {words}", hint)
+    if announced.digest not in DIGESTS:
+        raise FormatTooNew(f"the repository's digest {announced.digest!r} is unknown here", hint)
+
+
+def _check(config: Config) -> None:
     cut = config.chunking
     ordered = 4096 <= cut.minimum <= cut.average <= cut.maximum <= 1 << 23
-    if not _ID.match(config.id) or not ordered or not 4096 <= cut.fixed <= 1 << 23:
+    in_range = cut.minimum <= 1 << 20 and cut.average <= 4 << 20
+    aligned = cut.fixed % 4096 == 0 and 4096 <= cut.fixed <= 1 << 23
+    if config.palatine < 1 or not (_ID.match(config.id) and ordered and in_range and aligned):
         raise Malformed("the repository's config holds impossible values")

@@ -10,9 +10,11 @@ from palatine.errors import Malformed, UsageError
 
 DEFAULT_TENANT = "default"
 _PALACE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,128}\Z")
-_KEY = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{16}\Z")
+_KEY = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{16}\Z")
 _PLAIN = re.compile(r"[a-z0-9_-]")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+FILE_NAME_MAX = 255
+"""Bytes in a file name, on every file system that matters."""
 LABEL_BYTES = 80
 """A label's longest UTF-8 encoding: percent-encoded it still fits a file name."""
 
@@ -23,6 +25,10 @@ def check_palace(name: str, what: str = "palace name") -> str:
         raise UsageError(
             f"{name!r} is not a {what}",
             "use 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.' or '-'",
+        )
+    if len(escape(name)) > FILE_NAME_MAX:
+        raise UsageError(
+            f"{name!r} is too long a {what}", "each capital takes three bytes: use fewer of them"
         )
     return name
 
@@ -35,6 +41,17 @@ def check_label(label: str, what: str = "tag") -> str:
             f"{label!r} is not a {what}", f"use 1 to {LABEL_BYTES} bytes of printable text"
         )
     return label
+
+
+def check_message(message: str) -> str:
+    """Return a snapshot's message; raises UsageError for one that is not text."""
+    try:
+        message.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            "the message is not valid UTF-8", "check the terminal's encoding"
+        ) from None
+    return message
 
 
 def split_palace(text: str) -> tuple[str, str]:
@@ -70,8 +87,13 @@ def unescape(name: str) -> str:
 
 def snapshot_key(time_us: int, random: bytes) -> str:
     """Return a snapshot's key: its time, so that keys sort by it, and 8 random bytes."""
+    return f"{key_time(time_us)}-{random.hex()}"
+
+
+def key_time(time_us: int) -> str:
+    """Return the part of a key that says the snapshot's time."""
     moment = _EPOCH + datetime.timedelta(microseconds=time_us)
-    return f"{moment:%Y%m%dT%H%M%S.%f}Z-{random.hex()}"
+    return f"{moment:%Y%m%dT%H%M%S.%f}Z"
 
 
 def check_key(key: str) -> str:

@@ -65,6 +65,13 @@ class Frame(Stored, frozen=True):
     ordinal: int = 0
 
 
+class Footer(Stored, frozen=True):
+    """What a pack says of itself: its frames; `parity` is reserved and empty."""
+
+    frames: tuple[Frame, ...]
+    parity: bytes = b""
+
+
 class Listing(Stored, frozen=True):
     """What one pack holds: its name (the digest of all its bytes), its size, its frames."""
 
@@ -73,14 +80,18 @@ class Listing(Stored, frozen=True):
     frames: tuple[Frame, ...]
 
 
-_FOOTER: Decoder[tuple[Frame, ...]] = Decoder(tuple[Frame, ...])
+_FOOTER = Decoder(Footer)
 _SEGMENT: Decoder[tuple[Listing, ...]] = Decoder(tuple[Listing, ...])
 
 
-def encode_footer(frames: list[Frame], digest: Digest) -> bytes:
-    """Return the footer and the trailer of a pack."""
-    footer = encode(frames)
-    return footer + TRAILER.pack(len(footer), digest.of(footer), END_MAGIC)
+def encode_footer(frames: list[Frame]) -> bytes:
+    """Return the footer of a pack."""
+    return encode(Footer(tuple(frames)))
+
+
+def encode_trailer(sealed_footer: bytes, digest: Digest) -> bytes:
+    """Return the trailer that follows a footer as it was written."""
+    return TRAILER.pack(len(sealed_footer), digest.of(sealed_footer), END_MAGIC)
 
 
 def footer_length(trailer: Buffer, size: int, name: str) -> int:
@@ -93,15 +104,19 @@ def footer_length(trailer: Buffer, size: int, name: str) -> int:
     return int(length)
 
 
-def decode_footer(
-    footer: Buffer, trailer: Buffer, pack: bytes, size: int, digest: Digest
-) -> Listing:
-    """Return what a pack holds, from its last bytes; raises Malformed, naming the pack."""
-    what = f"pack {pack.hex()}"
+def check_footer(sealed_footer: Buffer, trailer: Buffer, pack: bytes, digest: Digest) -> None:
+    """Raise Malformed, naming the pack, unless the trailer vouches for the footer as written."""
     _, expected, _ = TRAILER.unpack(trailer)
-    if digest.of(footer) != expected:
-        raise Malformed(f"{what} is damaged: its footer does not have its digest")
-    listing = Listing(pack, size, _FOOTER.decode(footer, what))
+    if digest.of(sealed_footer) != expected:
+        raise Malformed(f"pack {pack.hex()} is damaged: its footer does not have its digest")
+
+
+def decode_footer(footer: Buffer, pack: bytes, size: int) -> Listing:
+    """Return what a pack holds, from its checked footer; raises Malformed, naming the pack."""
+    value = _FOOTER.decode(footer, f"pack {pack.hex()}")
+    if value.parity:
+        raise FormatTooNew(f"pack {pack.hex()} has parity data", "upgrade palatine")
+    listing = Listing(pack, size, value.frames)
     check_listing(listing)
     return listing
 
@@ -127,6 +142,8 @@ def decode_segment(data: Buffer, name: str) -> tuple[Listing, ...]:
 def check_listing(listing: Listing) -> None:
     """Raise Malformed unless the frames lie inside the pack and their objects have sane sizes."""
     what = f"the listing of pack {listing.pack.hex()}"
+    if len(listing.pack) != ID_SIZE:
+        raise Malformed(f"{what} has a name that is no digest")
     end = HEADER_SIZE
     for frame in listing.frames:
         solid = frame.kind == FrameKind.SOLID
@@ -140,5 +157,5 @@ def check_listing(listing: Listing) -> None:
             raise Malformed(f"{what} has a frame with a bad base")
         if any(len(one.id) != ID_SIZE or not 0 <= one.size <= OBJECT_MAX for one in frame.members):
             raise Malformed(f"{what} holds a bad object")
-    if end > listing.size or listing.size > PACK_MAX:
+    if end + TRAILER.size > listing.size or listing.size > PACK_MAX:
         raise Malformed(f"{what} has frames beyond its end")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from palatine.errors import FormatTooNew, Malformed
+import msgspec
+
+from palatine.errors import FormatTooNew, Malformed, UsageError
 from palatine.ids import ID_SIZE, Buffer, Digest, Kind, ObjectId
 from palatine.model.encoding import Decoder, Stored, encode
 from palatine.model.names import check_label, check_palace
-from palatine.model.tree import Entry, EntryKind, Owner
+from palatine.model.tree import Entry, Owner, check_owner, check_root
 
 MAGIC = b"PALSNAP\x01"
+TIME_MIN_US, TIME_MAX_US = 0, 253402300799_999999
+"""1970 to the end of 9999: what a snapshot's key can say."""
 VOID = b"PALVOID\x01"
 """What a collector puts on the key of a writer it has fenced."""
 
@@ -42,10 +46,11 @@ class Missing(Stored, frozen=True):
 
 
 class Outside(Stored, frozen=True):
-    """A part of the palace that lives elsewhere: its name, its recorded place and its root."""
+    """A part of the palace that lives elsewhere: its name, its recorded place, its root."""
 
     name: str
     place: bytes
+    owner: Owner
     root: Entry
 
 
@@ -128,12 +133,23 @@ def decode_snapshot_file(
 
 
 def _check(snapshot: Snapshot, name: str) -> None:
-    check_palace(snapshot.palace)
-    check_palace(snapshot.tenant)
-    roots = [snapshot.root] + [part.root for part in snapshot.outside]
-    for part in snapshot.outside:
-        check_label(part.name, "outside part")
-    for root in roots:
-        fits = root.kind == EntryKind.DIRECTORY and len(root.parts) == 1 and not root.name
-        if not fits or len(root.tree) != ID_SIZE or root.owner != 0:
-            raise Malformed(f"{name} has a bad root")
+    try:
+        check_palace(snapshot.palace)
+        check_palace(snapshot.tenant)
+        for part in snapshot.outside:
+            check_label(part.name, "outside part")
+    except UsageError as error:
+        raise Malformed(f"{name} holds a bad name: {error}") from error
+    times = (snapshot.time_us, snapshot.wall_us)
+    if any(not TIME_MIN_US <= time <= TIME_MAX_US for time in times):
+        raise Malformed(f"{name} has an impossible time")
+    if any(len(parent) != ID_SIZE for parent in snapshot.parents):
+        raise Malformed(f"{name} has a parent that is no id")
+    if any(count < 0 for count in msgspec.structs.astuple(snapshot.stats)):
+        raise Malformed(f"{name} has impossible counts")
+    for owner, root in (
+        (snapshot.owner, snapshot.root),
+        *((part.owner, part.root) for part in snapshot.outside),
+    ):
+        check_owner(owner, name)
+        check_root(root, name)

@@ -36,6 +36,11 @@ CUT_MASK = 0xFF
 
 MAX_LEVEL = 8
 NAME_MAX = 4096
+SIZE_MAX = (1 << 63) - 1
+"""Bytes in the largest file a system can hold."""
+
+TIME_MIN_NS, TIME_MAX_NS = -(1 << 63), (1 << 64) - 1
+"""1677 to 2554: what MessagePack can say. A stamp beyond is recorded as the nearest of these."""
 
 
 class EntryKind(IntEnum):
@@ -168,6 +173,20 @@ def check_name(name: bytes, what: str) -> None:
         raise Malformed(f"{what} holds the bad name {name[:80]!r}")
 
 
+def check_root(entry: Entry, what: str) -> None:
+    """Raise Malformed unless an entry can be the root of a palace: a directory without a name."""
+    if entry.name or entry.kind != EntryKind.DIRECTORY:
+        raise Malformed(f"{what} has a root that is none")
+    _check_entry(entry, 1, what)
+
+
+def check_owner(owner: Owner, what: str) -> None:
+    """Raise Malformed for an owner that no system can have."""
+    numbers = 0 <= owner.uid < 1 << 32 and 0 <= owner.gid < 1 << 32
+    if not numbers or "\0" in owner.user or "\0" in owner.group:
+        raise Malformed(f"{what} holds a bad owner")
+
+
 def _check_order(names: list[bytes], what: str) -> None:
     for name in names:
         check_name(name, what)
@@ -184,6 +203,8 @@ def _check_piece(piece: Piece, what: str) -> None:
     entries = piece.entries
     _check_order([entry.name for entry in entries], what)
     _check_ids([part.id for part in piece.pool], what)
+    for owner in piece.owners:
+        check_owner(owner, what)
     for entry in entries:
         _check_entry(entry, len(piece.owners), what)
     pooled = sum(entry.size for entry in entries if entry.pooled)
@@ -192,18 +213,45 @@ def _check_piece(piece: Piece, what: str) -> None:
 
 
 def _check_entry(entry: Entry, owners: int, what: str) -> None:
-    bad = not 0 <= entry.owner < owners or not 0 <= entry.mode <= 0o7777 or entry.size < 0
-    if entry.kind == EntryKind.FILE:
-        bad = bad or not _adds_up(entry)
-    elif entry.kind == EntryKind.DIRECTORY:
-        bad = bad or len(entry.parts) != 1
-    else:
-        bad = bad or not entry.target or bool(entry.parts)
-    if bad or any(len(part.id) != ID_SIZE or part.size < 0 for part in entry.parts):
+    fits = (
+        0 <= entry.owner < owners
+        and 0 <= entry.mode <= 0o7777
+        and 0 <= entry.size <= SIZE_MAX
+        and TIME_MIN_NS <= entry.mtime_ns <= TIME_MAX_NS
+        and _FITS_KIND[entry.kind](entry)
+        and all(len(part.id) == ID_SIZE for part in entry.parts)
+    )
+    if not fits or (entry.xattrs and not _good_xattrs(entry)):
         raise Malformed(f"{what} holds a bad entry {entry.name[:80]!r}")
     if entry.link:
         for name in entry.link.split(b"/"):
             check_name(name, what)
+
+
+def _good_xattrs(entry: Entry) -> bool:
+    names = [name for name, _ in entry.xattrs]
+    return names == sorted(set(names)) and all(name and b"\0" not in name for name in names)
+
+
+def _fits_file(entry: Entry) -> bool:
+    return not entry.target and all(part.size > 0 for part in entry.parts) and _adds_up(entry)
+
+
+def _fits_directory(entry: Entry) -> bool:
+    empty = (entry.size, entry.level, entry.holes, entry.target, entry.link) == (0, 0, (), b"", b"")
+    return empty and len(entry.parts) == 1 and entry.parts[0].size == 0
+
+
+def _fits_symlink(entry: Entry) -> bool:
+    empty = (entry.size, entry.level, entry.holes, entry.parts, entry.link) == (0, 0, (), (), b"")
+    return empty and bool(entry.target) and b"\0" not in entry.target
+
+
+_FITS_KIND = {
+    EntryKind.FILE: _fits_file,
+    EntryKind.DIRECTORY: _fits_directory,
+    EntryKind.SYMLINK: _fits_symlink,
+}
 
 
 def _adds_up(entry: Entry) -> bool:

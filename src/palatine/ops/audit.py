@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from palatine.codec import delta
 from palatine.errors import Malformed, NotFound
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
@@ -119,7 +118,7 @@ class Audit:
                 continue
             whole = bytearray(base)
             try:
-                delta.apply(self._reader.payload(copy), whole)
+                self._reader.apply(copy, whole)
             except (Malformed, NotFound):
                 whole = bytearray()
             if self._judge(object_id, copy, whole):

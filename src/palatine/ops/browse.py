@@ -35,14 +35,14 @@ class Found:
 def locate(repository: Repository, stored: Stored, path: str) -> Listed | Item:
     """Return what lies at a path of a snapshot: the root for an empty one, else its item."""
     parts = [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
-    root = stored.snapshot.root
+    root, owner = stored.snapshot.root, stored.snapshot.owner
     if parts and parts[0].startswith(b"@"):
         name = os.fsdecode(parts[0][1:])
-        outside = {part.name: part.root for part in stored.snapshot.outside}
+        outside = {part.name: part for part in stored.snapshot.outside}
         if name in outside:
-            root, parts = outside[name], parts[1:]
+            root, owner, parts = outside[name].root, outside[name].owner, parts[1:]
     if not parts:
-        return Listed(b"", root, stored.snapshot.owner)
+        return Listed(b"", root, owner)
     if b".." in parts:
         raise UsageError(f"{path!r} leads out of the palace")
     return find(repository, root.tree, b"/".join(parts))

@@ -222,7 +222,7 @@ def _same_pooled(old: Source, mine: Item, new: Source, its: Item) -> bool:
     """Whether two pooled files are alike in everything, bytes included."""
     if not (mine.entry.pooled and its.entry.pooled):
         return False
-    facts = [msgspec.structs.replace(item.entry, owner=0) for item in (mine, its)]
+    facts = [msgspec.structs.replace(item.entry, owner=0, link=b"") for item in (mine, its)]
     return facts[0] == facts[1] and mine.owner == its.owner and _same_content(old, mine, new, its)
 
 

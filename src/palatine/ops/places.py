@@ -12,15 +12,20 @@ from palatine.store.repository import Repository
 
 def host() -> str:
     """Return this host's name."""
-    return socket.gethostname()
+    return as_text(socket.gethostname())
 
 
 def user() -> str:
     """Return the name of whoever runs this, or an empty one."""
     try:
-        return getpass.getuser()
+        return as_text(getpass.getuser())
     except (OSError, KeyError):
         return ""
+
+
+def as_text(system: str) -> str:
+    """Return a name of the system's as text that can be stored, whatever bytes it is made of."""
+    return system.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def signature_file(repository: Repository, tenant: str, palace: str, source: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from palatine.errors import Damaged, NotFound, PalatineError
@@ -24,37 +25,40 @@ class Reindexed:
 
 
 def reindex(repository: Repository) -> Reindexed:
-    """Read every footer, write one index segment, remove the others, and rebuild the catalog.
+    """Read every footer, write new index segments, remove the others, and rebuild the catalog.
 
     What an old segment knows of a pack whose own footer is damaged is kept: it may still be read.
     """
-    listings: list[Listing] = []
-    damaged: list[str] = []
-    unread: set[bytes] = set()
+    damaged: dict[bytes, str] = {}
     listed = repository.index.listed()
     old = [stat.name for stat in repository.backend.list(INDEX)]
+    repository.catalog.clear()
     repository.reporter.begin("reading footers", len(listed))
+    fresh = repository.index.write_segments(_footers(repository, listed, damaged))
+    repository.reporter.end()
+    kept = _remembered(repository, old, damaged.keys())
+    fresh += repository.index.write_segments(kept)
+    for segment in old:
+        if segment not in fresh:
+            repository.backend.delete(segment)
+    repository.refresh()
+    return Reindexed(len(listed) - len(damaged), tuple(damaged.values()), len(kept), len(old))
+
+
+def _footers(
+    repository: Repository, listed: dict[bytes, int], damaged: dict[bytes, str]
+) -> Iterator[Listing]:
     for name, size in sorted(listed.items()):
         try:
-            listings.append(repository.index.read_footer(name, size))
+            yield repository.index.read_footer(name, size)
         except NotFound:
-            continue
+            continue  # collected since the listing
         except PalatineError as error:
-            unread.add(name)
-            damaged.append(str(error))
+            damaged[name] = str(error)
         repository.reporter.advance(1)
-    repository.reporter.end()
-    kept = _remembered(repository, old, unread)
-    fresh = repository.index.write_segment(listings + kept) if listings or kept else ""
-    for segment in old:
-        if segment != fresh:
-            repository.backend.delete(segment)
-    repository.catalog.clear()
-    repository.refresh()
-    return Reindexed(len(listings), tuple(damaged), len(kept), len(old))
 
 
-def _remembered(repository: Repository, segments: list[str], wanted: set[bytes]) -> list[Listing]:
+def _remembered(repository: Repository, segments: list[str], wanted: Set[bytes]) -> list[Listing]:
     found: dict[bytes, Listing] = {}
     for name in segments:
         if not wanted - found.keys():

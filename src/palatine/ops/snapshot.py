@@ -11,7 +11,7 @@ from palatine.capture.palace import Before, Captured, Options, capture
 from palatine.capture.signatures import Signatures
 from palatine.errors import NameTaken, Refused
 from palatine.ids import Kind, ObjectId
-from palatine.model.names import check_label, join_palace
+from palatine.model.names import check_label, check_message, join_palace
 from palatine.model.snapshot import Artifact, CapturedAs, Snapshot, Stats, encode_snapshot_file
 from palatine.ops.places import avoided, host, signature_file, user
 from palatine.store.repository import Repository
@@ -71,6 +71,7 @@ def snapshot(repository: Repository, request: Request) -> Done:
     """
     for tag in request.tags:
         check_label(tag)
+    check_message(request.message)
     source = request.source.resolve()
     _check_place(repository, source)
     began_us, began_ns = repository.clock.now_us(), repository.clock.now_ns()

@@ -17,14 +17,14 @@ from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.encoding import encode
 from palatine.model.names import pack_name
-from palatine.model.tree import EntryKind
+from palatine.model.tree import EntryKind, Part
 from palatine.ops.audit import Audit
 from palatine.ops.bitmap import Bitmap
 from palatine.store.catalog import Copy, PackRow
 from palatine.store.repository import Repository
 from palatine.store.resolve import resolve
 from palatine.store.snapshots import Stored
-from palatine.store.trees import Item, expand, items, leaves
+from palatine.store.trees import Item, extents, items, leaves
 
 
 class Depth(Enum):
@@ -241,13 +241,15 @@ class _Closure:
     def _is_whole(self, item: Item) -> bool:
         entry = item.entry
         if entry.pooled:
-            return self._number(item.piece.pool[0].id) is not None
+            return self._has(item.piece.pool[0])
         try:
-            return all(
-                self._number(part.id) is not None for part in expand(self, entry.level, entry.parts)
-            )
+            return all(self._has(part) for _, part in extents(self, entry))
         except Damaged:
             return False
+
+    def _has(self, part: Part) -> bool:
+        chain = resolve(self._repository.catalog, part.id, self._bad.usable)
+        return chain is not None and chain[0][1].size == part.size
 
     def _number(self, object_id: ObjectId) -> int | None:
         chain = resolve(self._repository.catalog, object_id, self._bad.usable)

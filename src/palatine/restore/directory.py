@@ -8,13 +8,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from palatine import fsio
-from palatine.errors import Exists
+from palatine.errors import Exists, PathNotFound
 from palatine.events import Reporter
+from palatine.ids import ObjectId
 from palatine.model.tree import Entry, EntryKind, Owner, Part, Piece
 from palatine.restore.metadata import Metadata
 from palatine.restore.select import Selection
-from palatine.store.trees import Item, Source, chunk, extents, file_bytes, items, leaves
+from palatine.store.trees import Item, Source, chunk, extents, file_bytes, find, items, leaves
 from palatine.workers import Workers
 
 IN_FLIGHT = 32 << 20
@@ -47,7 +50,10 @@ class _Node:
 
 
 class _Handle:
-    """A descriptor of a directory, closed when the last one who needs it lets go."""
+    """A descriptor of a directory, closed when the last one who needs it lets go.
+
+    After an error work is dropped undone, and with it whoever would have let go.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -64,7 +70,15 @@ class _Handle:
             self._users -= 1
             last = self._users == 0
         if last:
-            os.close(self.fd)
+            self._close()
+
+    def _close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self._close()
 
 
 class DirectoryWriter:
@@ -79,12 +93,14 @@ class DirectoryWriter:
         self._metadata = Metadata(reporter)
         self._workers = Workers(threads, IN_FLIGHT)
         self._links: list[Item] = []
+        self._tree: ObjectId | None = None
         self._lock = threading.Lock()
         self.written = Written()
 
     def write(self, target: str, root: Entry, owner: Owner) -> None:
         """Write everything below `root` into the directory `target`, its own metadata last."""
         top = _Node(root, owner)
+        self._tree = root.tree
         try:
             self._write_all(_Handle(os.open(target, _DIRECTORY)), top)
             self._workers.wait()
@@ -203,13 +219,34 @@ class DirectoryWriter:
     def _link(self, root: int, item: Item) -> None:
         """Give a file its second name, or its own bytes when the first was not restored."""
         with _below(root, item.path) as (directory, name):
-            try:
-                with _below(root, item.entry.link) as (first, first_name):
-                    fsio.hard_link(first_name, first, name, directory)
-            except OSError:
-                self._copy(directory, item)
-            else:
-                self._count(1, item.entry.size)
+            if self._is_same_file(item):
+                with contextlib.suppress(OSError), _below(root, item.entry.link) as first:
+                    fsio.hard_link(first[1], first[0], name, directory)
+                    self._count(1, item.entry.size)
+                    return
+            self._copy(directory, item)
+
+    def _is_same_file(self, item: Item) -> bool:
+        """Whether the file's first name was captured with the same bytes, mode and time.
+
+        They differ when the file was rewritten between the reading of its two names.
+        """
+        assert self._tree is not None
+        try:
+            first = find(self._source, self._tree, item.entry.link)
+        except PathNotFound:
+            return False
+        # all but the names, which differ; owners are numbered by piece and compared themselves
+        mine, its = (
+            msgspec.structs.replace(one.entry, name=b"", owner=0, link=b"") for one in (first, item)
+        )
+        if mine != its or first.owner != item.owner:
+            return False
+        return not item.entry.pooled or self._pooled_equal(first, item)
+
+    def _pooled_equal(self, first: Item, second: Item) -> bool:
+        mine, its = (b"".join(file_bytes(self._source, one)) for one in (first, second))
+        return mine == its
 
     def _copy(self, directory: int, item: Item) -> None:
         fd = self._create(directory, item.entry)
@@ -247,8 +284,16 @@ class _OpenFile:
             try:
                 self._writer._metadata.put(self.fd, self._item.entry, self._item.owner)
             finally:
-                os.close(self.fd)
+                self._close()
             self._writer._count(1, 0)
+
+    def _close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self._close()  # after an error chunks are dropped undone
 
     def write(self, offset: int, part: Part) -> None:
         data = chunk(self._writer._source, part)

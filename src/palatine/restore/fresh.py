@@ -37,7 +37,7 @@ def check_target(target: Path) -> None:
     """Raise Exists unless `target` is absent or an empty directory."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise Exists(f"{target} exists and is not a directory", "name another target")
-    if target.is_dir() and any(True for _ in os.scandir(target)):
+    if target.is_dir() and os.listdir(target):
         raise Exists(
             f"{target} exists and is not empty", "name a target that does not exist, or is empty"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Callable
 from functools import cache
 
 from palatine.events import Reporter
@@ -22,34 +23,43 @@ class Metadata:
         self._self = (os.geteuid(), os.getegid())
 
     def creation_mode(self, entry: Entry) -> int:
-        """Return the mode to create a file with: never more than it shall have."""
-        return entry.mode & 0o777
+        """Return the mode to create a file with: never more than it shall have for others.
+
+        Attributes are set on what its owner may write to, also through an open descriptor.
+        """
+        return entry.mode & 0o777 | (0o200 if entry.xattrs else 0)
 
     def put(self, fd: int, entry: Entry, owner: Owner, created: bool = True) -> None:
         """Set everything on an open file or directory, times last.
 
         `created` says that a file was made with its creation mode under this process's umask.
         """
-        for name, value in entry.xattrs:
-            self._try(f"the attribute {os.fsdecode(name)}", os.setxattr, fd, name, value)
         owned = self._root and self._ids(owner) != self._self
         if owned:
-            self._try("owners", os.chown, fd, *self._ids(owner))
-        if not created or owned or entry.mode & (self._mask | 0o7000):
-            self._try("modes", os.chmod, fd, entry.mode)
+            self._try("owners", lambda: os.chown(fd, *self._ids(owner)))
+        # after the owner, whose change removes security.capability
+        for name, value in entry.xattrs:
+            what = f"the attribute {os.fsdecode(name)}"
+            self._try(what, lambda name=name, value=value: os.setxattr(fd, name, value))  # type: ignore[misc]
+        changed = self.creation_mode(entry) != entry.mode
+        if not created or owned or changed or entry.mode & self._mask:
+            self._try("modes", lambda: os.chmod(fd, entry.mode))
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
     def put_symlink(self, name: bytes, directory: int, entry: Entry, owner: Owner) -> None:
         """Set owner and times of a symlink."""
         if self._root and self._ids(owner) != self._self:
             uid, gid = self._ids(owner)
-            os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+            self._try(
+                "owners",
+                lambda: os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False),
+            )
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
 
-    def _try(self, what: str, change: object, *arguments: object) -> None:
+    def _try(self, what: str, change: Callable[[], object]) -> None:
         try:
-            change(*arguments)  # type: ignore[operator]
+            change()
         except OSError as error:
             if what not in self._told:
                 self._told.add(what)

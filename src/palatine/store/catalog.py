@@ -18,6 +18,9 @@ from palatine.errors import CatalogFailed
 from palatine.ids import Kind, ObjectId
 from palatine.model.pack import FrameKind, Listing
 
+_BROKEN = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: SQLite's own words may be bytes that are no text."""
+
 _LAYOUT = 2
 _SCHEMA = """
 CREATE TABLE packs(n INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB UNIQUE NOT NULL,
@@ -73,7 +76,10 @@ class Catalog:
         self._lock = threading.RLock()
         self._path = path
         self._db = self._open()
-        self._cut = self._read_cut()
+        try:
+            self._cut = self._read_cut()
+        except CatalogFailed:
+            self.clear()
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +103,7 @@ class Catalog:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             raise CatalogFailed(
                 f"the catalog {self._path} failed: {error}",
                 "nothing but derived facts is in it: pal reindex makes it again",
@@ -117,7 +123,7 @@ class Catalog:
 
     def newest_pack(self) -> int:
         """Return the greatest number a pack has had so far; later packs have greater ones."""
-        with self._lock:
+        with self._lock, self._guarded():
             row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='packs'").fetchone()
         return int(row[0]) if row else 0
 
@@ -127,7 +133,7 @@ class Catalog:
 
     def all_copies(self) -> Iterator[tuple[ObjectId, Copy]]:
         """Yield every copy of every object, with the object's id."""
-        with self._lock:
+        with self._lock, self._guarded():
             rows = self._db.execute(f"SELECT id, {_COPY} FROM objects")
         while some := self._some(rows):
             for object_id, *copy in some:
@@ -138,16 +144,16 @@ class Catalog:
         with self._lock:
             try:
                 return self._db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-            except sqlite3.DatabaseError:
+            except _BROKEN:
                 return False
 
     def _some(self, rows: sqlite3.Cursor) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._lock, self._guarded():
             return rows.fetchmany(4096)
 
     def totals(self) -> list[tuple[FrameKind, Kind, int, int]]:
         """Return, for each frame kind and object kind, how many copies and plain bytes."""
-        with self._lock:
+        with self._lock, self._guarded():
             rows = self._db.execute(
                 "SELECT frame, kind, count(*), sum(size) FROM objects GROUP BY frame, kind"
             ).fetchall()
@@ -224,7 +230,7 @@ class Catalog:
             self._cut = self._read_cut()
 
     def _read_cut(self) -> frozenset[int]:
-        with self._lock:
+        with self._lock, self._guarded():
             return frozenset(n for (n,) in self._db.execute("SELECT n FROM packs WHERE cut"))
 
     def _open(self) -> sqlite3.Connection:
@@ -235,8 +241,10 @@ class Catalog:
                     return self._connect(str(self._path))
                 except (sqlite3.OperationalError, OSError):
                     break  # no place to write: SQLite cannot open or create the file
-                except sqlite3.DatabaseError:
+                except _BROKEN:
                     self._remove()
+                    if self._path is None:
+                        break
         return self._connect(":memory:")
 
     def _connect(self, path: str) -> sqlite3.Connection:
@@ -260,9 +268,13 @@ class Catalog:
         return db
 
     def _remove(self) -> None:
-        if self._path is not None:
+        if self._path is None:
+            return
+        try:
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        except OSError:
+            self._path = None  # somebody else's: do without a file
 
 
 def _rows(listing: Listing, pack: int, number: int) -> Iterator[tuple[object, ...]]:

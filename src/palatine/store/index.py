@@ -8,7 +8,7 @@ by its footer.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Iterator, Set
 
 from palatine.backends.base import Backend
 from palatine.codec.seal import seal, unseal
@@ -19,6 +19,7 @@ from palatine.model.names import pack_name
 from palatine.model.pack import (
     TRAILER,
     Listing,
+    check_footer,
     decode_footer,
     decode_segment,
     encode_segment,
@@ -28,6 +29,10 @@ from palatine.store.catalog import Catalog, PackRow
 
 INDEX = "index/"
 PACKS = "packs/"
+
+SEGMENT_PACKS, SEGMENT_OBJECTS = 256, 1 << 17
+"""A segment is closed with the pack with which it covers this many packs or objects: whoever reads
+it decodes it whole."""
 
 
 class Index:
@@ -67,7 +72,8 @@ class Index:
             raise Malformed(f"{name} is too short to be a pack")
         length = footer_length(trailer, size, name)
         footer = self._backend.read(name, size - TRAILER.size - length, length)
-        return decode_footer(unseal(footer), trailer, pack, size, self._digest)
+        check_footer(footer, trailer, pack, self._digest)
+        return decode_footer(unseal(footer), pack, size)
 
     def read_segment(self, name: str) -> tuple[Listing, ...]:
         """Return the listings of an index segment; raises Damaged when it is not as written."""
@@ -76,26 +82,40 @@ class Index:
             raise Malformed(f"{name} is damaged: its bytes do not have its digest")
         return decode_segment(unseal(data), name)
 
-    def write_segment(self, listings: list[Listing]) -> str:
-        """Write what packs hold as a new segment and return its name."""
-        data = seal(encode_segment(listings))
-        name = f"{INDEX}{self._digest.of(data).hex()}"
-        self._backend.create(name, data)
-        return name
+    def write_segments(self, listings: Iterable[Listing]) -> list[str]:
+        """Write what packs hold as new segments of bounded size, and return their names."""
+        names = []
+        run: list[Listing] = []
+        objects = 0
+        for listing in listings:
+            run.append(listing)
+            objects += sum(len(frame.members) for frame in listing.frames)
+            if objects >= SEGMENT_OBJECTS or len(run) >= SEGMENT_PACKS:
+                names.append(self._write_segment(run))
+                run, objects = [], 0
+        if run:
+            names.append(self._write_segment(run))
+        return names
 
-    def uncovered(self, known: Set[bytes]) -> list[Listing]:
-        """Return the listings, from their footers, of the packs that no segment covers yet.
+    def uncovered(self, known: Set[bytes]) -> Iterator[Listing]:
+        """Yield the listings, from their footers, of the packs that no segment covers yet.
 
         Such packs are what a writer that was killed left; those in `known` are passed over.
         """
-        found = []
         for row in self._catalog.packs():
             if not row.segment and row.name not in known:
                 try:
-                    found.append(self.read_footer(row.name, row.size))
-                except (Damaged, FormatTooNew, NotFound):
+                    yield self.read_footer(row.name, row.size)
+                except (Damaged, NotFound):
                     continue  # told when it was listed; its objects were stored again or are lost
-        return found
+
+    def _write_segment(self, listings: list[Listing]) -> str:
+        data = seal(encode_segment(listings))
+        name = f"{INDEX}{self._digest.of(data).hex()}"
+        self._backend.create(name, data)
+        self._catalog.add(listings, name)
+        self._catalog.set_segments(self._catalog.segments() | {name})
+        return name
 
     def _load(self, name: str, reporter: Reporter) -> bool:
         try:

@@ -19,6 +19,7 @@ from palatine.model.pack import (
     Listing,
     Member,
     encode_footer,
+    encode_trailer,
 )
 
 PACK_TARGET = 24 << 20
@@ -53,7 +54,13 @@ class Packer:
         with self._lock:
             if self._open is None:
                 self._open = _OpenPack(self._backend.upload(), self._digest)
-            self._open.append(kind, sealed, members, base, ordinal)
+            try:
+                self._open.append(kind, sealed, members, base, ordinal)
+            except BaseException:
+                # nobody knows what of the frame was written: no other may follow it
+                broken, self._open = self._open, None
+                broken.upload.close()
+                raise
             full = self._open if self._open.full else None
             if full:
                 self._open = None
@@ -104,7 +111,9 @@ class _OpenPack:
 
     def close(self) -> Listing:
         with self.upload:
-            self._write(encode_footer(self._frames, self._digest))
+            footer = seal(encode_footer(self._frames))
+            self._write(footer)
+            self._write(encode_trailer(footer, self._digest))
             name = self._hasher.digest()
             self.upload.commit(pack_name(name))
         return Listing(name, self._size, tuple(self._frames))

@@ -84,11 +84,18 @@ class Reader:
             return root
         data = bytearray(root)
         for _, copy in reversed(chain[:-1]):
-            payload = self.payload(copy)
-            delta.apply(payload, data)
+            self.apply(copy, data)
         if len(data) != chain[0][1].size:
             raise Malformed(f"object {chain[0][0].hex()} does not have the size it should")
         return data
+
+    def apply(self, copy: Copy, base: bytearray) -> None:
+        """Turn a base into the object that a delta makes of it, in place."""
+        payload = self.payload(copy)
+        head = delta.read_head(payload)
+        if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
+            raise Malformed("a delta is not what the index says of it")
+        delta.apply(payload, base)
 
     def payload(self, copy: Copy) -> bytes:
         """Return the stored bytes of a copy's frame."""

@@ -15,6 +15,7 @@ from palatine.model.names import (
     check_label,
     escape,
     join_palace,
+    key_time,
     snapshot_name,
     tag_prefix,
     unescape,
@@ -92,7 +93,7 @@ class Snapshots:
             # a file of another size than it had is read again: immutable files do not change
             if len(known.get(name, b"")) != size or not size:
                 try:
-                    fresh[name] = unseal(self._backend.get(name))
+                    fresh[name] = self._backend.get(name)
                 except NotFound:
                     continue  # forgotten since the listing
         gone = known.keys() - listed.keys()
@@ -104,7 +105,7 @@ class Snapshots:
         files: dict[str, bytes] = {}
         for stat in self._backend.list(SNAPSHOTS):
             try:
-                files[stat.name] = unseal(self._backend.get(stat.name))
+                files[stat.name] = self._backend.get(stat.name)
             except NotFound:
                 continue  # forgotten since the listing
         return files
@@ -116,7 +117,7 @@ class Snapshots:
         try:
             return self._decode(name, data, tags)
         except Malformed:
-            actual = unseal(self._backend.get(name))
+            actual = self._backend.get(name)
             if actual == data:
                 raise
             stored = self._decode(name, actual, tags)
@@ -124,13 +125,14 @@ class Snapshots:
             return stored
 
     def _decode(self, name: str, data: bytes, tags: dict[str, list[str]]) -> Stored | None:
-        decoded = decode_snapshot_file(data, name, self._digest)
+        decoded = decode_snapshot_file(unseal(data), name, self._digest)
         if decoded is None:
             return None
         object_id, snapshot = decoded
         key = check_key(name.rpartition("/")[2])
-        if name != snapshot_name(snapshot.tenant, snapshot.palace, key):
-            raise Malformed(f"{name} holds a snapshot of {snapshot.palace!r}")
+        fits = key.startswith(key_time(snapshot.time_us))
+        if not fits or name != snapshot_name(snapshot.tenant, snapshot.palace, key):
+            raise Malformed(f"{name} holds another snapshot than its name says")
         prefix = tag_prefix(snapshot.tenant, snapshot.palace, key)
         return Stored(object_id, key, snapshot, tuple(sorted(tags.get(prefix, ()))))
 

@@ -7,8 +7,19 @@ from typing import NamedTuple, Protocol
 
 from palatine.errors import Malformed, PathNotFound
 from palatine.ids import Kind, ObjectId
-from palatine.model.filelist import decode_list
-from palatine.model.tree import Branch, Entry, EntryKind, Owner, Part, Piece, decode_tree
+from palatine.model.filelist import FileList, decode_list
+from palatine.model.tree import (
+    MAX_LEVEL,
+    Branch,
+    Entry,
+    EntryKind,
+    Node,
+    Owner,
+    Part,
+    Piece,
+    Tree,
+    decode_tree,
+)
 
 
 class Source(Protocol):
@@ -36,17 +47,37 @@ class Item(NamedTuple):
 def leaves(
     source: Source, tree: ObjectId, skip: Set[ObjectId] = frozenset()
 ) -> Iterator[tuple[ObjectId, Piece]]:
-    """Yield the pieces of one directory, in order of names, with their ids, save those to skip."""
-    waiting = [tree]
+    """Yield the pieces of one directory, in order of names, with their ids, save those to skip.
+
+    Raises Malformed where a node does not say what is below it.
+    """
+    waiting: list[tuple[ObjectId, int, Branch | None]] = [(tree, MAX_LEVEL + 1, None)]
     while waiting:
-        at = waiting.pop()
+        at, above, branch = waiting.pop()
         if at in skip:
             continue
         value = decode_tree(source.get(Kind.TREE, at), at)
+        _check_below(at, value, above, branch)
         if isinstance(value, Piece):
             yield at, value
         else:
-            waiting += [branch.id for branch in reversed(value.branches)]
+            waiting += [(one.id, value.level, one) for one in reversed(value.branches)]
+
+
+def _check_below(at: ObjectId, value: Tree, above: int, branch: Branch | None) -> None:
+    level, first, count = _outline(value)
+    fits = level < above if branch is None else level == above - 1
+    if branch is not None and (first, count) != (branch.first, branch.count):
+        fits = False
+    if not fits:
+        raise Malformed(f"tree {at.hex()} is not what the node above it says")
+
+
+def _outline(value: Tree) -> tuple[int, bytes, int]:
+    """Return a tree's level, its first name and how many entries are in it."""
+    if isinstance(value, Node):
+        return value.level, value.branches[0].first, sum(one.count for one in value.branches)
+    return 0, value.entries[0].name if value.entries else b"", len(value.entries)
 
 
 def items(piece: Piece, directory: bytes) -> Iterator[Item]:
@@ -97,13 +128,23 @@ def chunks(source: Source, entry: Entry) -> Iterator[Part]:
 
 
 def expand(source: Source, level: int, parts: Iterable[Part]) -> Iterator[Part]:
-    """Yield the chunks below parts of some level."""
+    """Yield the chunks below parts of some level; raises Malformed where sizes do not add up."""
     for part in parts:
         if level == 0:
             yield part
-        else:
-            value = decode_list(source.get(Kind.LIST, part.id), part.id)
-            yield from expand(source, value.level - 1, value.parts)
+            continue
+        value = load_list(source, level, part.id)
+        if sum(below.size for below in value.parts) != part.size:
+            raise Malformed(f"list {part.id.hex()} is not as long as a file wants it")
+        yield from expand(source, level - 1, value.parts)
+
+
+def load_list(source: Source, level: int, object_id: ObjectId) -> FileList:
+    """Return a list, which must be of a given level."""
+    value = decode_list(source.get(Kind.LIST, object_id), object_id)
+    if value.level != level:
+        raise Malformed(f"list {object_id.hex()} is of level {value.level}, not {level}")
+    return value
 
 
 def extents(source: Source, entry: Entry) -> Iterator[tuple[int, Part]]:
@@ -115,6 +156,8 @@ def extents(source: Source, entry: Entry) -> Iterator[tuple[int, Part]]:
         while hole <= offset and length:
             offset = hole + length
             hole, length = next(holes)
+        if offset < hole < offset + part.size:
+            raise Malformed(f"a hole begins inside chunk {part.id.hex()}")
         yield offset, part
         offset += part.size
 
@@ -149,22 +192,24 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 
 def _lookup(source: Source, tree: ObjectId, name: bytes, directory: bytes) -> Item | None:
-    value = decode_tree(source.get(Kind.TREE, tree), tree)
-    while not isinstance(value, Piece):
-        below = _branch(value.branches, name)
-        if below is None:
+    at, above = tree, MAX_LEVEL + 1
+    branch: Branch | None = None
+    while True:
+        value = decode_tree(source.get(Kind.TREE, at), at)
+        _check_below(at, value, above, branch)
+        if isinstance(value, Piece):
+            found = (item for item in items(value, directory) if item.entry.name == name)
+            return next(found, None)
+        branch = _branch(value.branches, name)
+        if branch is None:
             return None
-        value = decode_tree(source.get(Kind.TREE, below), below)
-    for item in items(value, directory):
-        if item.entry.name == name:
-            return item
-    return None
+        at, above = branch.id, value.level
 
 
-def _branch(branches: tuple[Branch, ...], name: bytes) -> ObjectId | None:
+def _branch(branches: tuple[Branch, ...], name: bytes) -> Branch | None:
     found = None
     for branch in branches:
         if branch.first > name:
             break
-        found = branch.id
+        found = branch
     return found

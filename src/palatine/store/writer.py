@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from itertools import chain
 
 from palatine.backends.base import Backend
 from palatine.codec import compress, delta
@@ -16,7 +17,7 @@ from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.pack import OBJECT_MAX, FrameKind, Listing, Member
 from palatine.store import lineage
 from palatine.store.catalog import Catalog, Copy
-from palatine.store.index import Index
+from palatine.store.index import SEGMENT_PACKS, Index
 from palatine.store.packer import Packer
 from palatine.store.reader import Reader
 from palatine.store.resolve import resolve
@@ -33,9 +34,6 @@ DELTA_FROM = 512
 
 IN_FLIGHT = 24 << 20
 """Plain bytes that may wait for the workers: with them memory is bounded."""
-
-SEGMENT_PACKS = 256
-"""Packs after which an index segment is written while more are to come."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,8 @@ class Writer:
             )
         with self._lock:
             listings, self._listings = self._listings, []
-        self._write_segment(listings + self._index.uncovered({one.pack for one in listings}))
+        rest = self._index.uncovered({one.pack for one in listings})
+        self._index.write_segments(chain(listings, rest))
 
     def close(self) -> None:
         """Stop the workers and drop what was not flushed."""
@@ -197,19 +196,13 @@ class Writer:
             self._own.update(numbers)
             self._listings.append(listing)
             self.added += listing.size
-            due = self._listings if len(self._listings) >= SEGMENT_PACKS else []
-            if due:
-                self._listings = []
+            due = []
+            if len(self._listings) >= SEGMENT_PACKS:
+                due, self._listings = self._listings, []
         self._fresh.difference_update(
             member.id for frame in listing.frames for member in frame.members
         )
-        self._write_segment(due)
-
-    def _write_segment(self, listings: list[Listing]) -> None:
-        if listings:
-            name = self._index.write_segment(listings)
-            self._catalog.add(listings, name)
-            self._catalog.set_segments(self._catalog.segments() | {name})
+        self._index.write_segments(due)
 
 
 class _Lane:

@@ -213,3 +213,19 @@ class BackendContract:
         finally:
             stop.set()
             thread.join()
+
+    def test_threads_that_read_many_files_each_get_their_own(self, backend: Backend) -> None:
+        """More files than a backend keeps open, so that descriptors are closed and used again."""
+        for number in range(100):
+            backend.put(f"packs/{number}", b"%d" % number)
+        wrong: list[int] = []
+
+        def read(seed: int) -> None:
+            for step in range(1500):
+                number = (seed * 37 + step * 11) % 100
+                if backend.read(f"packs/{number}", 0, 10) != b"%d" % number:
+                    wrong.append(number)
+
+        with ThreadPoolExecutor(_RACERS) as pool:
+            list(pool.map(read, range(_RACERS)))
+        assert wrong == []

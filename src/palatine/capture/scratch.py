@@ -30,6 +30,10 @@ class Scratch:
             self._file.write(data)
         return object_id
 
+    def name(self, kind: Kind, data: Buffer) -> ObjectId:
+        """Return the id an object would have."""
+        return self._digest.object_id(kind, data)
+
     def present(self, object_id: ObjectId) -> bool:
         """Everything the parent refers to counts as present: nothing will be stored."""
         return True

@@ -22,7 +22,7 @@ from palatine.fsio import make_directories, replace
 from palatine.ids import ObjectId
 from palatine.model.tree import TIME_MAX_NS, TIME_MIN_NS
 
-_MAGIC = b"PALSIGN\x01"
+_MAGIC = b"PALSIGN\x02"
 _SIGNATURE = struct.Struct("<QQQQQIIII")
 _WORD = (1 << 64) - 1
 SIGNATURE_SIZE = _SIGNATURE.size
@@ -85,6 +85,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Record)
+_DATABASES = msgspec.msgpack.Decoder(dict[bytes, bytes])
 
 
 class Signatures:
@@ -95,6 +96,8 @@ class Signatures:
         self._path = path
         self._data = b""
         self._at: dict[tuple[bytes, ObjectId], tuple[int, int]] = {}
+        self.databases: dict[bytes, bytes] = {}
+        """What the databases said when they were last captured, by path."""
         if path is not None:
             self._load(path)
 
@@ -105,12 +108,12 @@ class Signatures:
             return None
         return _DECODER.decode(memoryview(self._data)[place[0] : place[1]])
 
-    def save(self, records: Iterable[bytes]) -> None:
-        """Replace all records by those of a new capture, as `encode` made them."""
+    def save(self, records: Iterable[bytes], databases: dict[bytes, bytes]) -> None:
+        """Replace everything by what a new capture noted; records as `encode` made them."""
         if self._path is None:
             return
         body = bytearray(_MAGIC)
-        for record in records:
+        for record in (_ENCODER.encode(databases), *records):
             body += len(record).to_bytes(4, "little")
             body += record
         try:
@@ -129,6 +132,9 @@ class Signatures:
             return
         self._data = data
         at = len(_MAGIC)
+        size = int.from_bytes(body[at : at + 4], "little")
+        self.databases = _DATABASES.decode(body[at + 4 : at + 4 + size])
+        at += 4 + size
         while at < len(body):
             size = int.from_bytes(body[at : at + 4], "little")
             record = _KEY.decode(body[at + 4 : at + 4 + size])

@@ -13,6 +13,9 @@ class Sink(Protocol):
     def put(self, kind: Kind, data: Buffer, predecessor: ObjectId | None = None) -> ObjectId:
         """Keep an object and return its id; `predecessor` is the one whose place it takes."""
 
+    def name(self, kind: Kind, data: Buffer) -> ObjectId:
+        """Return the id an object would have."""
+
     def present(self, object_id: ObjectId) -> bool:
         """Whether an object may be referred to without being put."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
+from palatine.capture.databases import Outcome, Taken
 from palatine.capture.excludes import Exclude, nothing
 from palatine.capture.files import Changed, FileContent, FileReader, read_xattrs
 from palatine.capture.names import sorted_names
@@ -30,7 +31,7 @@ from palatine.capture.signatures import (
     stamp_ns,
 )
 from palatine.capture.sink import Sink
-from palatine.errors import Damaged
+from palatine.errors import Damaged, LiveDatabase
 from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.snapshot import Missing
@@ -76,6 +77,8 @@ class Context:
     """What every directory of one walk shares.
 
     `avoid` are (device, inode) of directories that are never entered: the repository, the cache.
+    `databases` are those that were captured before the walk, by path; `take_database` captures one
+    that the walk came upon, whatever was noted of it.
     """
 
     sink: Sink
@@ -90,6 +93,8 @@ class Context:
     owners: Owners = field(default_factory=Owners)
     records: list[bytes] = field(default_factory=list)
     first_links: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    databases: dict[bytes, Outcome] = field(default_factory=dict)
+    take_database: Callable[[bytes], Outcome | None] = lambda _: None
 
 
 def walk(
@@ -160,7 +165,7 @@ class _Directory:
     def _batch(
         self, batch: list[tuple[bytes, os.stat_result]], old: ObjectId | None
     ) -> Generator[Walk, Subdirectory, None]:
-        signatures = [signature(status) for _, status in batch]
+        signatures = [self._sign(name, status) for name, status in batch]
         record = self._context.signatures.find(self._path, old) if old else None
         if record is not None and self._is_same(record, batch, signatures):
             self._builder.reuse(record)
@@ -174,6 +179,12 @@ class _Directory:
                 yield from self._subdirectory(name, status, sign, known)
             else:
                 self._leaf(name, status, sign, known)
+
+    def _sign(self, name: bytes, status: os.stat_result) -> bytes:
+        """Return what tells a file from a changed one: commits in a WAL change nothing in stat."""
+        databases = self._context.databases
+        taken = databases.get(self._path + name) if databases else None
+        return taken.signature if isinstance(taken, Taken) else signature(status)
 
     def _is_same(
         self, record: Record, batch: list[tuple[bytes, os.stat_result]], signatures: list[bytes]
@@ -219,9 +230,17 @@ class _Directory:
         database = None if self._context.unsafe else database_of(self._fd, name)
         if database is None:
             return False
-        # also where the main file is as it was, and will not be read
+        if self._path + database in self._context.databases:
+            return True
+        # A database that only its first bytes tell, with a WAL beside it: asked of every sidecar,
+        # because the main file may pass for unchanged and not be read.
         if not self._context.exclude(self._path + database, False):
-            check_at_rest(self._fd, database, self._path)
+            path = self._path + database
+            outcome = self._context.take_database(path)
+            if outcome is None:
+                check_at_rest(self._fd, database, self._path)
+            else:
+                self._context.databases[path] = outcome
         return True
 
     def _subdirectory(
@@ -265,7 +284,7 @@ class _Directory:
         try:
             if stat.S_ISLNK(status.st_mode):
                 self._symlink(name, status, sign)
-            else:
+            elif not self._database(name):
                 self._file(name, status, known.entries.get(name))
         except FileNotFoundError:
             return
@@ -275,6 +294,25 @@ class _Directory:
             )
         except OSError as error:
             self._miss(name, error)
+
+    def _database(self, name: bytes, found: bool = False) -> bool:
+        """Put a database that was captured, or is now because the walk found it to be one."""
+        path = self._path + name
+        outcome = self._context.databases.get(path)
+        if outcome is None and not found:
+            return False
+        if outcome is None or (isinstance(outcome, Taken) and outcome.content is None):
+            outcome = self._context.take_database(path)
+        if isinstance(outcome, Missing):
+            self._context.findings.missing.append(outcome)
+            return True
+        if outcome is None or outcome.content is None:
+            return False
+        content = outcome.content
+        link = self._first_name(name, content.status)
+        owner = self._context.owners.of(content.status)
+        self._builder.add(_file_entry(name, content, link), owner, outcome.signature, content.small)
+        return True
 
     def _symlink(self, name: bytes, status: os.stat_result, sign: bytes) -> None:
         entry = Entry(
@@ -287,7 +325,12 @@ class _Directory:
         context = self._context
         if old is not None and old.kind != EntryKind.FILE:
             old = None
-        content = context.files.read(self._fd, name, status, old)
+        try:
+            content = context.files.read(self._fd, name, status, old)
+        except LiveDatabase:
+            if not self._database(name, found=True):
+                raise
+            return
         path = self._path + name
         if content.torn:
             context.findings.torn.append(path)

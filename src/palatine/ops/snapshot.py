@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from palatine.capture.databases import Taken
 from palatine.capture.palace import Before, Captured, Options, capture
-from palatine.capture.signatures import Signatures
+from palatine.capture.signatures import UNKNOWN, Signatures
 from palatine.errors import NameTaken, Refused
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import check_label, check_message, join_palace
@@ -57,6 +58,7 @@ class _Sink:
     def __init__(self, repository: Repository, writer: Writer) -> None:
         self.put = writer.put
         self.present = writer.present
+        self.name = writer.name
         self._repository = repository
 
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
@@ -88,16 +90,21 @@ def snapshot(repository: Repository, request: Request) -> Done:
             _Sink(repository, writer),
             repository.config.chunking,
             replace(request.capture, avoid=avoided(repository)),
-            Before(began_ns, signatures, parent.snapshot.root.tree if parent else None),
+            Before(
+                began_ns,
+                signatures,
+                parent.snapshot.root.tree if parent else None,
+                repository.clock,
+            ),
             repository.reporter,
         )
         writer.flush()
         made = _snapshot(request, source, captured, parent, (time_us, began_us), writer.added)
         if parent is not None and not request.force and _is_equal(made, parent.snapshot):
-            signatures.save(captured.records)
+            _note(signatures, captured)
             return _kept(repository, parent, request, captured)
         stored = _commit(repository, session, made, request)
-    signatures.save(captured.records)
+    _note(signatures, captured)
     return Done(stored, True, tuple(captured.findings.left_out))
 
 
@@ -116,6 +123,15 @@ def _kept(repository: Repository, parent: Stored, request: Request, captured: Ca
         repository.snapshots.add_tag(parent, tag)
     tags = tuple(sorted({*parent.tags, *request.tags}))
     return Done(parent._replace(tags=tags), False, tuple(captured.findings.left_out))
+
+
+def _note(signatures: Signatures, captured: Captured) -> None:
+    noted = {
+        path: taken.signature
+        for path, taken in captured.databases.items()
+        if isinstance(taken, Taken) and taken.signature != UNKNOWN
+    }
+    signatures.save(captured.records, noted)
 
 
 def _history(repository: Repository, request: Request) -> list[Stored]:
@@ -160,7 +176,12 @@ def _snapshot(
     added: int,
 ) -> Snapshot:
     counts, findings = captured.counts, captured.findings
-    torn = tuple(Artifact(path, "file", CapturedAs.TORN) for path in sorted(findings.torn))
+    artifacts = [Artifact(path, "file", CapturedAs.TORN) for path in findings.torn]
+    artifacts += [
+        Artifact(path, "sqlite", taken.how)
+        for path, taken in captured.databases.items()
+        if isinstance(taken, Taken)
+    ]
     return Snapshot(
         tenant=request.tenant,
         palace=request.palace,
@@ -176,7 +197,7 @@ def _snapshot(
         root=captured.root,
         outside=(),
         stats=Stats(counts.files, counts.directories, counts.symlinks, counts.size, added),
-        artifacts=torn,
+        artifacts=tuple(sorted(artifacts, key=lambda one: one.path)),
         missing=tuple(sorted(findings.missing, key=lambda one: one.path)),
         program=PROGRAM,
     )

@@ -93,6 +93,10 @@ class Writer:
             self._workers.submit(len(data), lambda: self._encode_plain(kind, object_id, data))
         return object_id
 
+    def name(self, kind: Kind, data: Buffer) -> ObjectId:
+        """Return the id an object would have."""
+        return self._digest.object_id(kind, data)
+
     def present(self, object_id: ObjectId) -> bool:
         """Whether an object may be relied upon without being stored again."""
         return resolve(self._catalog, object_id, self._counts) is not None

@@ -10,6 +10,9 @@ Kinds are the names of the backend's methods, and `commit`, `write`, `beat` and 
 uploads and holds do.
 """
 
+# A backend's methods are documented once, in backends/base.py.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import threading
@@ -78,7 +81,8 @@ class FaultyBackend(Backend):
         forever: bool = False,
     ) -> None:
         """Let the nth call of a kind (to names that begin with `prefix`) fail; `after` it took
-        effect, or instead of it; `forever`: and every later one."""
+        effect, or instead of it; `forever`: and every later one.
+        """
         raised = error or RepositoryError(f"{kind} was told to fail")
         self._faults.append(_Fault(kind, nth, raised, after, prefix, forever))
 
@@ -114,7 +118,9 @@ class FaultyBackend(Backend):
         return _FaultyUpload(self, self._call("upload", "", self.inner.upload))
 
     def hold(self, name: str, data: bytes) -> Hold:
-        return _FaultyHold(self, name, self._call("hold", name, lambda: self.inner.hold(name, data)))
+        return _FaultyHold(
+            self, name, self._call("hold", name, lambda: self.inner.hold(name, data))
+        )
 
     def delete(self, name: str) -> None:
         self._call("delete", name, lambda: self.inner.delete(name))

@@ -95,6 +95,7 @@ class Context:
     first_links: dict[tuple[int, int], bytes] = field(default_factory=dict)
     databases: dict[bytes, Outcome] = field(default_factory=dict)
     take_database: Callable[[bytes], Outcome | None] = lambda _: None
+    first_entries: dict[tuple[int, int], tuple[bytes, Entry]] = field(default_factory=dict)
 
 
 def walk(
@@ -272,12 +273,19 @@ class _Directory:
         self._builder.add(entry, self._context.owners.of(status), sign)
 
     def _leaf(self, name: bytes, status: os.stat_result, sign: bytes, known: _Known) -> None:
+        twin = self._as_first(name, status, sign)
+        if twin is not None:
+            owner = self._context.owners.of(status)
+            self._builder.add(twin, owner, self._to_keep(status, sign))
+            self._context.reporter.advance(twin.size)
+            return
         same = known.unchanged(name, sign)
         if same is not None:
             entry, owner, small = same
             link = self._first_name(name, status)
             if link != entry.link:  # the file is as it was, but its first name moved
                 entry = msgspec.structs.replace(entry, link=link)
+            self._remember_first(entry, status, sign)
             self._builder.add(entry, owner, sign, small)
             self._context.reporter.advance(entry.size)
             return
@@ -338,9 +346,10 @@ class _Directory:
         after = content.status
         link = self._first_name(name, after)
         sign = UNKNOWN if content.torn else self._to_keep(after, signature(after))
-        self._builder.add(
-            _file_entry(name, content, link), context.owners.of(after), sign, content.small
-        )
+        entry = _file_entry(name, content, link)
+        if not content.torn:
+            self._remember_first(entry, after, signature(after))
+        self._builder.add(entry, context.owners.of(after), sign, content.small)
         if content.small:
             context.reporter.advance(content.size)
 
@@ -351,6 +360,22 @@ class _Directory:
         path = self._path + name
         first = self._context.first_links.setdefault((status.st_dev, status.st_ino), path)
         return first if first != path else b""
+
+    def _remember_first(self, entry: Entry, status: os.stat_result, sign: bytes) -> None:
+        if status.st_nlink > 1 and entry.parts and not entry.link:
+            place = status.st_dev, status.st_ino
+            self._context.first_entries[place] = sign, entry
+
+    def _as_first(self, name: bytes, status: os.stat_result, sign: bytes) -> Entry | None:
+        """Return the entry of a large file's first name under another of its names.
+
+        It is not read twice, nor cut in another way because this name says something else.
+        """
+        place = status.st_dev, status.st_ino
+        first_sign, entry = self._context.first_entries.get(place, (b"", None))
+        if entry is None or first_sign != sign:
+            return None
+        return msgspec.structs.replace(entry, name=name, link=self._first_name(name, status))
 
     def _to_keep(self, status: os.stat_result, sign: bytes) -> bytes:
         return sign if settled(status, self._context.began_ns) else UNKNOWN

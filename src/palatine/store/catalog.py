@@ -242,8 +242,7 @@ class Catalog:
                 except (sqlite3.OperationalError, OSError):
                     break  # no place to write: SQLite cannot open or create the file
                 except _BROKEN:
-                    self._remove()
-                    if self._path is None:
+                    if not self._remove():
                         break
         return self._connect(":memory:")
 
@@ -267,14 +266,16 @@ class Catalog:
             raise
         return db
 
-    def _remove(self) -> None:
+    def _remove(self) -> bool:
+        """Remove the file; return whether there is a place for a new one."""
         if self._path is None:
-            return
+            return False
         try:
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         except OSError:
             self._path = None  # somebody else's: do without a file
+        return self._path is not None
 
 
 def _rows(listing: Listing, pack: int, number: int) -> Iterator[tuple[object, ...]]:

@@ -8,6 +8,9 @@
 `second` is another view of the same store, as another host has it; by default the backend itself.
 """
 
+# The names of the tests say what each promises.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import threading
@@ -145,14 +148,14 @@ class BackendContract:
         backend.put("config", b"")
         with backend.upload() as upload:
             upload.write(b"x" * 100_000)
-        with pytest.raises(ZeroDivisionError), backend.upload() as upload:
+        with pytest.raises(ZeroDivisionError), backend.upload() as upload:  # noqa: PT012
             upload.write(b"x")
             raise ZeroDivisionError
         assert [one.name for one in backend.list("")] == ["config"]
 
     def test_an_upload_never_replaces(self, backend: Backend) -> None:
         backend.put("packs/ab/abcd", b"first")
-        with pytest.raises(PalatineError), backend.upload() as upload:
+        with pytest.raises(PalatineError), backend.upload() as upload:  # noqa: PT012
             upload.write(b"second")
             upload.commit("packs/ab/abcd")
         assert backend.get("packs/ab/abcd") == b"first"

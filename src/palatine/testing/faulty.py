@@ -10,6 +10,9 @@ Kinds are the names of the backend's methods, and `commit`, `write`, `beat` and 
 uploads and holds do.
 """
 
+# A backend's methods are documented once, in backends/base.py.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import threading

@@ -1,0 +1,144 @@
+"""How typer is bent to our needs.
+
+Global options before and after the command's name, and help with examples and exit codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from palatine.cli.failures import MEANINGS
+from palatine.cli.invocation import Invocation
+
+GLOBAL = "Global options"
+ALWAYS = dict.fromkeys((0, 1, 2, 130), "")
+"""Exit codes of every command."""
+
+
+def global_options() -> list[TyperOption]:
+    """Return the options that every command takes, on either side of its name."""
+    return [
+        _option(
+            ["--repo"],
+            "The repository; else $PALATINE_REPO, else the one in your data directory.",
+            metavar="DIRECTORY",
+        ),
+        _option(["--json"], "Print one JSON object on stdout, errors as JSON on stderr."),
+        _option(["--json-lines"], "The same, with an event per line for progress before it."),
+        _option(["--quiet", "-q"], "Print data, notes and errors only."),
+        _option(["--verbose", "-v"], "Say more."),
+    ]
+
+
+class Command(TyperCommand):
+    """A command with the global options; `examples` and `codes` come with its help."""
+
+    examples: Sequence[str] = ()
+    codes: Mapping[int, str] = ALWAYS
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params += global_options()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, its name known to the output."""
+        ctx.find_object(Invocation).command = self.name
+        return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the usage with REV instead of typer's {REV}."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the command's own options, then the global ones."""
+        _write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write examples and exit codes."""
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+        with formatter.section("Exit codes"):
+            formatter.write_dl(
+                [(str(code), told or MEANINGS[code]) for code, told in sorted(self.codes.items())]
+            )
+
+
+class Group(TyperGroup):
+    """`pal` itself."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params += [*global_options(), _version_option()]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands first: they are what one looks for."""
+        self.format_commands(ctx, formatter)
+        _write_options(self, ctx, formatter)
+
+
+def register(app: typer.Typer, module: ModuleType) -> None:
+    """Add the command of a module to `pal`."""
+    name = module.__name__.rpartition(".")[2]
+    function: Callable[..., None] = getattr(module, name)
+    facts = {
+        "examples": tuple(module.EXAMPLES),
+        "codes": {**ALWAYS, **module.EXIT_CODES},
+    }
+    app.command(name, cls=type(f"{name.title()}Command", (Command,), facts))(function)
+
+
+def _option(names: list[str], help: str, metavar: str | None = None) -> TyperOption:
+    flag = metavar is None
+    return TyperOption(
+        param_decls=names, help=help, metavar=metavar, is_flag=flag or None,
+        default=False if flag else None, expose_value=False, is_eager=True, callback=_keep,
+        rich_help_panel=GLOBAL,
+    )  # fmt: skip
+
+
+def _keep(ctx: Any, param: Any, value: Any) -> Any:
+    invocation = ctx.find_object(Invocation)
+    if value and invocation is not None:
+        setattr(invocation.options, param.name, value)
+    return value
+
+
+def _version_option() -> TyperOption:
+    return TyperOption(
+        param_decls=["--version"], help="Print the version and exit.", is_flag=True, default=False,
+        expose_value=False, is_eager=False, callback=_print_version, rich_help_panel=GLOBAL,
+    )  # fmt: skip
+
+
+def _print_version(ctx: Any, param: Any, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from palatine import __version__
+
+    invocation = ctx.find_object(Invocation)
+    invocation.command = "version"
+    if invocation.output.json:
+        invocation.output.result({"version": __version__})
+    else:
+        invocation.output.line(f"palatine {__version__}")
+    raise typer.Exit(0)
+
+
+def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GLOBAL: []}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None:
+            kind = "Arguments" if param.param_type_name == "argument" else "Options"
+            panel = getattr(param, "rich_help_panel", None)
+            sections[GLOBAL if panel == GLOBAL else kind].append(record)
+    for title, records in sections.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)

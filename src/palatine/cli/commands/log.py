@@ -1,0 +1,75 @@
+"""pal log: what happened to palaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palatine.cli import shapes, text
+from palatine.cli.invocation import check_whole, invocation
+
+if TYPE_CHECKING:
+    from palatine.store.snapshots import Stored
+
+EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --json")
+EXIT_CODES = {4: "a snapshot file is damaged, so something may be missing here", 10: ""}
+_HEAD = ("ID", "TIME", "PALACE", "FILES", "SIZE", "ADDED", "BY", "TAGS", "MESSAGE")
+
+
+def log(
+    context: typer.Context,
+    palace: Annotated[
+        str | None, typer.Argument(metavar="PALACE", help="Of this palace; else of all.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="The newest N only.")
+    ] = None,
+) -> None:
+    """List snapshots, newest first.
+
+    ADDED is what a snapshot cost: the bytes that it added to the repository.
+    """
+    run = invocation(context)
+    with run.open() as repository:
+        found = repository.log(palace)
+        chosen = found[:limit]
+        for name, heads in _several_heads(found).items():
+            run.output.notice(
+                f"{name} has {len(heads)} heads, each of which goes on by itself: "
+                + ", ".join(one.id.hex()[:16] for one in heads)
+            )
+        if run.output.json:
+            run.output.result({"snapshots": [shapes.snapshot(one) for one in chosen]})
+        else:
+            run.output.table(_HEAD, [_row(one) for one in chosen], right="FILES SIZE ADDED")
+            if not found:
+                run.output.say("no snapshots yet: pal snapshot makes one")
+        check_whole(repository)
+
+
+def _row(stored: Stored) -> tuple[str, ...]:
+    one = stored.snapshot
+    mark = "" if one.complete else f"[incomplete: {text.count(len(one.missing), 'path')} missing] "
+    return (
+        stored.id.hex()[:16],
+        text.local_time(one.time_us),
+        stored.palace,
+        f"{one.stats.files:,}",
+        text.size(one.stats.size),
+        text.size(one.stats.added),
+        text.sentence(f"{one.user}@{one.host}" if one.user else one.host),
+        text.sentence(", ".join(stored.tags)),
+        mark + text.sentence(one.message),
+    )
+
+
+def _several_heads(snapshots: Sequence[Stored]) -> dict[str, list[Stored]]:
+    """Return the heads of those palaces that have more than one."""
+    parents = {parent for one in snapshots for parent in one.snapshot.parents}
+    heads: dict[str, list[Stored]] = {}
+    for one in snapshots:
+        if one.id not in parents:
+            heads.setdefault(one.palace, []).append(one)
+    return {name: several for name, several in heads.items() if len(several) > 1}

@@ -1,0 +1,119 @@
+"""pal verify: check that everything is there, and is what was written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palatine.cli import shapes, text
+from palatine.cli.failures import Reported
+from palatine.cli.invocation import Invocation, invocation
+from palatine.errors import Damaged, UsageError
+
+if TYPE_CHECKING:
+    from palatine.ops.verify import Report
+
+EXAMPLES = ("pal verify", "pal verify --data", "pal verify --sample 5%")
+EXIT_CODES = {3: "something could not be checked", 4: "damage was found", 10: ""}
+_FEW = 20
+"""How many paths of a snapshot are named without --verbose."""
+
+
+def verify(
+    context: typer.Context,
+    data: Annotated[bool, typer.Option("--data", help="Read and check every byte.")] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="SHARE", help="Read and check a part, such as 5%."),
+    ] = None,
+) -> None:
+    """Check the repository.
+
+    Always: every snapshot, index and pack is there, and each snapshot has all it needs. What the
+    packs hold is read only with --data or --sample. Damage is named down to the snapshots and
+    paths that it hits.
+    """
+    run = invocation(context)
+    share = None if sample is None else _share(sample)
+    with run.open() as repository:
+        report = repository.verify(data=data, sample=share)
+        depth = "data" if data else "sample" if share else "structure"
+        if run.output.json:
+            run.output.result({"checked": depth, **_shape(report)})
+        elif not (run.output.quiet and report.ok):
+            _print(run, report, depth)
+        if not report.ok:
+            raise Reported(Damaged(_damage(report), "pal restore gets what is not hit"))
+
+
+def _share(sample: str) -> float:
+    try:
+        share = float(sample.removesuffix("%")) / (100 if sample.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{sample!r} is not a share", "write 5% or 0.05, up to 100%")
+    return share
+
+
+def _print(run: Invocation, report: Report, depth: str) -> None:
+    out = run.output
+    for sentence in report.damage:
+        out.line(out.colour("damaged", "red") + f"  {text.sentence(sentence)}")
+    for hit in report.hits:
+        stored = hit.stored
+        when = text.local_time(stored.snapshot.time_us)
+        out.line(f"hit      {stored.id.hex()[:16]}  {when}  {stored.palace}")
+        shown = hit.paths if out.verbose else hit.paths[:_FEW]
+        for path in shown:
+            out.line(f"           {text.name(path)}")
+        if len(shown) < len(hit.paths):
+            out.line(f"           … and {len(hit.paths) - len(shown)} more (--verbose names them)")
+    for warning in report.warnings:
+        out.line(f"note     {text.sentence(warning)}")
+    if report.ok:
+        out.line(out.colour("no damage found", "green") + f": {_extent(report, depth)}")
+    else:
+        out.line(out.colour(_damage(report), "red", "bold"))
+
+
+def _extent(report: Report, depth: str) -> str:
+    whole = f"{text.count(report.snapshots, 'snapshot')}, {text.count(report.packs, 'pack')}"
+    if depth == "structure":
+        return f"the structure of {whole}; contents were not read (--data reads them)"
+    read = f"{text.count(report.objects, 'object')}, {text.size(report.bytes_read)}"
+    if depth == "sample":
+        packs = f"{report.packs_read:,} of {text.count(report.packs, 'pack')}"
+        return f"the structure of {whole}; of the contents a sample only: {packs}, {read}"
+    return f"{whole}, every byte: {read}"
+
+
+def _damage(report: Report) -> str:
+    paths = sum(len(hit.paths) for hit in report.hits)
+    reach = (
+        f"{text.count(paths, 'path')} in {text.count(len(report.hits), 'snapshot')} cannot be read"
+        if report.hits
+        else "no snapshot's content is hit"
+    )
+    return f"damage found in {text.count(len(report.damage), 'place')}; {reach}"
+
+
+def _shape(report: Report) -> shapes.Shape:
+    return {
+        "ok": report.ok,
+        "snapshots": report.snapshots,
+        "packs": report.packs,
+        "packs_read": report.packs_read,
+        "objects": report.objects,
+        "bytes_read": report.bytes_read,
+        "damage": [text.sentence(one) for one in report.damage],
+        "hits": [
+            {
+                "snapshot": shapes.reference(hit.stored),
+                "paths": [shapes.name(path) for path in hit.paths],
+            }
+            for hit in report.hits
+        ],
+        "warnings": [text.sentence(one) for one in report.warnings],
+    }

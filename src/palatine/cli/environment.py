@@ -1,0 +1,23 @@
+"""The only module that reads the environment; everything else is handed an `Environment`."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Environment(NamedTuple):
+    """What the environment asks for: a repository, tracebacks, no colours."""
+
+    repository: str | None
+    debug: bool
+    plain: bool
+
+
+def read() -> Environment:
+    """Return what the environment says; a variable that is empty says nothing."""
+    return Environment(
+        repository=os.environ.get("PALATINE_REPO") or None,
+        debug=os.environ.get("PALATINE_DEBUG", "") not in ("", "0"),
+        plain=bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb",
+    )

@@ -1,0 +1,110 @@
+"""Running a command line: from arguments to an exit code, with no traceback on any way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from palatine.cli import environment
+from palatine.cli.failures import INTERRUPTED, USAGE, OutputFailed, Reported, describe
+from palatine.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
+
+COMMANDS = (
+    "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
+    "verify", "tag", "stats", "reindex", "help",
+)  # fmt: skip
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `pal` with these arguments and return its exit code."""
+    _end_on_sigterm()
+    invocation = Invocation(environment.read(), arguments)
+    try:
+        try:
+            code = _run(invocation, arguments)
+        finally:
+            invocation.close()
+        invocation.output.flush()
+        return code
+    except SystemExit as error:
+        # Typer's, when it completes a word for the shell, or when nobody reads its help
+        gone = isinstance(error.__context__, BrokenPipeError)
+        return 0 if gone or not isinstance(error.code, int) else error.code
+    except KeyboardInterrupt as error:
+        return _fail(invocation, error)
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw is told in one line, too
+        return _fail(invocation, error)
+
+
+def group() -> TyperGroup:
+    """Return the command `pal` with all its commands."""
+    from typer.main import get_command
+
+    from palatine.cli.commanding import Group, register
+
+    app = typer.Typer(
+        name="pal",
+        cls=Group,
+        rich_markup_mode=None,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def pal(context: typer.Context) -> None:
+        """Keep snapshots of AI agents' memory.
+
+        A palace is the directory, or the one database, in which an agent's memory lives. palatine
+        keeps what it was at many moments, and stores only what changed between them.
+        """
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help(), err=True)
+            raise typer.Exit(USAGE)
+
+    for name in COMMANDS:
+        register(app, import_module(f"palatine.cli.commands.{name}"))
+    made = get_command(app)
+    assert isinstance(made, Group)
+    return made
+
+
+def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
+    result = group().main(
+        args=list(arguments), prog_name="pal", standalone_mode=False, obj=invocation
+    )
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt  # typer made an exit code of it
+    return result if isinstance(result, int) else 0
+
+
+def _fail(invocation: Invocation, error: BaseException) -> int:
+    failure = describe(error)
+    if invocation.environment.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    output = invocation.output_for_failure()
+    output.fail(failure, told=isinstance(error, Reported))
+    with suppress(OutputFailed):  # one failure has been told already
+        output.flush()
+    return failure.exit_code
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end us as Ctrl-C does: sessions closed, nothing half-written left."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,268 @@
+"""The JSON contract: one object, exact types, and nothing else on stdout."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import ODD_NAME, Pal
+
+ID = re.compile(r"[0-9a-f]{64}\Z")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
+NAME = object()
+"""Stands for a name: a string, or {"bytes": base64}."""
+
+REFERENCE = {"id": ID, "palace": str, "time": TIME}
+SNAPSHOT = {
+    **REFERENCE,
+    "key": str,
+    "wall_time": TIME,
+    "host": str,
+    "user": str,
+    "path": NAME,
+    "parents": [ID],
+    "message": str,
+    "tags": [str],
+    "layout": str,
+    "program": str,
+    "complete": bool,
+    "files": int,
+    "directories": int,
+    "symlinks": int,
+    "bytes": int,
+    "added_bytes": int,
+    "missing": [{"path": NAME, "reason": str}],
+    "artifacts": [{"path": NAME, "kind": str, "captured": str}],
+    "outside": [{"name": str, "place": NAME}],
+}
+ENTRY = {
+    "path": NAME,
+    "kind": re.compile("(file|directory|symlink)\\Z"),
+    "mode": re.compile("[0-7]{4}\\Z"),
+    "bytes": int,
+    "mtime": TIME,
+    "mtime_ns": int,
+    "owner?": {"uid": int, "user": str, "gid": int, "group": str},
+    "target?": NAME,
+    "link?": NAME,
+}
+CHANGE = {
+    "change": re.compile("(added|removed|changed|renamed|metadata)\\Z"),
+    "path": NAME,
+    "old_path": (NAME, None),
+    "kind": str,
+    "old_bytes": (int, None),
+    "new_bytes": (int, None),
+}
+CONTRACT: dict[tuple[str, ...], Any] = {
+    ("palaces",): {
+        "palaces": [
+            {"palace": str, "tenant": str, "snapshots": int, "newest": SNAPSHOT, "heads": [ID]}
+        ]
+    },
+    ("log",): {"snapshots": [SNAPSHOT]},
+    ("show", "alpha"): {"snapshot": SNAPSHOT},
+    ("ls", "-r", "alpha"): {"snapshot": REFERENCE, "path": NAME, "entries": [ENTRY]},
+    ("cat", "alpha:notes/a.md"): {"snapshot": REFERENCE, "path": NAME, "content": NAME},
+    ("find", "*"): {"pattern": str, "found": [{"snapshot": REFERENCE, **ENTRY}]},
+    ("diff", "alpha", "--metadata"): {
+        "old": REFERENCE,
+        "new": REFERENCE,
+        "summary": dict.fromkeys(
+            "added removed changed renamed metadata old_bytes new_bytes".split(), int
+        ),
+        "changes": [CHANGE],
+    },
+    ("restore", "alpha", "nowhere", "--dry-run"): {
+        "snapshot": REFERENCE,
+        "target": NAME,
+        "dry_run": bool,
+        "files": int,
+        "directories": int,
+        "symlinks": int,
+        "bytes": int,
+        "actions": [{"path": NAME, "kind": str, "bytes": int}],
+    },
+    ("verify", "--data"): {
+        "checked": str,
+        "ok": bool,
+        "snapshots": int,
+        "packs": int,
+        "packs_read": int,
+        "objects": int,
+        "bytes_read": int,
+        "damage": [str],
+        "hits": [{"snapshot": REFERENCE, "paths": [NAME]}],
+        "warnings": [str],
+    },
+    ("tag",): {"tags": [{"tag": str, "snapshot": REFERENCE}]},
+    ("stats",): {
+        "id": str,
+        "location": NAME,
+        "hash": str,
+        "palaces": int,
+        "snapshots": int,
+        "packs": int,
+        "stored_bytes": int,
+        "index_bytes": int,
+        "logical_bytes": int,
+        "objects": [{"frame": str, "kind": str, "count": int, "bytes": int}],
+    },
+    ("help", "revisions"): {"text": str},
+}
+CHANGING: dict[tuple[str, ...], Any] = {
+    ("init", "elsewhere"): {"location": NAME, "id": str, "hash": str},
+    ("snapshot", "alpha", "--palace", "beta"): {
+        "repository": NAME,
+        "made_repository": bool,
+        "palaces": [
+            {
+                "palace": str,
+                "source": NAME,
+                "status": str,
+                "snapshot": SNAPSHOT,
+                "left_out": [str],
+                "error": None,
+            }
+        ],
+    },
+    ("restore", "alpha", "somewhere"): {
+        "snapshot": REFERENCE,
+        "target": NAME,
+        "dry_run": bool,
+        "files": int,
+        "directories": int,
+        "symlinks": int,
+        "bytes": int,
+    },
+    ("tag", "alpha", "another"): {"snapshot": SNAPSHOT},
+    ("tag", "-d", "alpha~", "keep"): {"snapshot": SNAPSHOT},
+    ("reindex",): {"packs": int, "damaged": [str], "kept": int, "segments_replaced": int},
+}
+
+
+def check(value: Any, schema: Any, where: str = "result") -> None:
+    """Assert that a value has exactly the shape of a schema."""
+    if isinstance(schema, dict):
+        assert isinstance(value, dict), where
+        required = {key for key in schema if not key.endswith("?")}
+        assert required <= value.keys() <= {key.removesuffix("?") for key in schema}, where
+        for key, inner in value.items():
+            check(inner, schema.get(key, schema.get(key + "?")), f"{where}.{key}")
+    elif isinstance(schema, list):
+        assert isinstance(value, list), where
+        for at, inner in enumerate(value):
+            check(inner, schema[0], f"{where}[{at}]")
+    elif isinstance(schema, tuple):
+        if value is not None:
+            check(value, schema[0], where)
+    elif schema is NAME:
+        if not isinstance(value, str):
+            assert list(value) == ["bytes"], where
+            base64.b64decode(value["bytes"], validate=True)
+    elif isinstance(schema, re.Pattern):
+        assert schema.match(value), where
+    elif schema is None:
+        assert value is None, where
+    else:
+        assert type(value) is schema, where
+
+
+@pytest.mark.parametrize("arguments", CONTRACT, ids=" ".join)
+def test_reading_commands(kept: Pal, arguments: tuple[str, ...]) -> None:
+    done = kept(*arguments, "--json")
+    assert list(done.object) == ["palatine", "command", "result"]
+    assert done.object["palatine"] == 1
+    assert done.object["command"] == arguments[0]
+    check(done.result, CONTRACT[arguments])
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("arguments", CHANGING, ids=" ".join)
+def test_changing_commands(own: Pal, arguments: tuple[str, ...]) -> None:
+    done = own("--json", *arguments)
+    assert list(done.object) == ["palatine", "command", "result"]
+    assert done.object["command"] == arguments[0]
+    check(done.result, CHANGING[arguments])
+    assert done.err == ""
+
+
+def test_every_command_has_a_contract() -> None:
+    from palatine.cli.runner import COMMANDS
+
+    assert {arguments[0] for arguments in [*CONTRACT, *CHANGING]} == set(COMMANDS)
+
+
+def test_values_are_those_of_the_palace(kept: Pal) -> None:
+    second, first = kept("log", "--json").result["snapshots"]
+    assert second["parents"] == [first["id"]]
+    assert (first["message"], first["tags"]) == ("the first", ["keep"])
+    assert (first["files"], first["directories"], first["symlinks"]) == (3, 2, 1)
+    assert first["bytes"] == 300_000 + len("first\n") + len("odd")
+    assert 300_000 < first["added_bytes"] < 310_000
+    assert second["added_bytes"] < 5_000
+    assert first["time"] < second["time"]
+    assert first["path"] == str(kept.root / "alpha")
+
+
+def test_names_that_are_not_utf8(kept: Pal) -> None:
+    entries = kept("ls", "alpha", "--json").result["entries"]
+    odd = [one["path"] for one in entries if isinstance(one["path"], dict)]
+    assert [base64.b64decode(one["bytes"]) for one in odd] == [ODD_NAME]
+
+
+def test_content_is_base64(kept: Pal) -> None:
+    shape = kept("cat", "alpha:large.bin", "--json").result["content"]
+    assert base64.b64decode(shape["bytes"]) == (kept.root / "alpha" / "large.bin").read_bytes()
+
+
+def test_diff_against_nothing_has_no_old_end(kept: Pal) -> None:
+    result = kept("diff", "alpha~", "--json").result
+    assert result["old"] is None
+    assert {one["change"] for one in result["changes"]} == {"added"}
+
+
+def test_diff_against_a_directory_names_it(kept: Pal) -> None:
+    result = kept("diff", "alpha", "./alpha", "--json").result
+    assert Path(result["new"]["directory"]).name == "alpha"
+    assert result["changes"] == []
+
+
+def test_lines_carry_events_and_then_the_result(own: Pal) -> None:
+    lines = [json.loads(line) for line in own("verify", "--data", "--json-lines").out.splitlines()]
+    assert [one.get("event") for one in (lines[0], lines[-2], lines[-1])] == ["begin", "end", None]
+    assert all(one["palatine"] == 1 and one["command"] == "verify" for one in lines)
+    assert lines[0]["total"] == lines[-2]["done"] == lines[-1]["result"]["bytes_read"]
+    check(lines[-1]["result"], CONTRACT["verify", "--data"])
+
+
+def test_notices_come_with_the_result(own: Pal) -> None:
+    done = own("diff", "alpha", "alpha", "--json")
+    assert done.object["notices"] == ["alpha is taken as a revision; ./alpha would be the path"]
+    assert done.err == ""
+
+
+def test_errors_are_objects_on_stderr(kept: Pal) -> None:
+    done = kept("show", "nothing-like-it", "--json", code=2)
+    assert done.out == ""
+    check(done.error, {"code": str, "message": str, "hint": str})
+    assert done.error["code"] == "unknown-revision"
+
+
+def test_a_usage_error_before_json_is_an_object_too(kept: Pal) -> None:
+    assert kept("log", "-n", "x", "--json", code=2).error["code"] == "usage"
+    assert kept("no-such-command", "--json", code=2).error["code"] == "usage"
+
+
+def test_several_palaces_tell_each_one(own: Pal) -> None:
+    done = own("snapshot", "alpha", "not-there", "--palace", "x", "--json", code=2)
+    assert done.error["code"] == "usage"
+    (own.root / "beta").mkdir()
+    done = own("snapshot", "beta", "not-there", "--json", code=3)
+    assert [one["status"] for one in done.result["palaces"]] == ["created", "failed"]
+    assert done.result["palaces"][1]["error"]["code"] == "path-not-found"
+    assert done.error["code"] == "incomplete"

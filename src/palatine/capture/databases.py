@@ -146,7 +146,7 @@ class DatabaseCapture:
         outcomes: dict[bytes, Outcome],
         stack: contextlib.ExitStack,
     ) -> list[_Open]:
-        """Open all databases, pinned where in use; what cannot be had in time is left out, and said."""
+        """Open all databases and pin those in use; what cannot be had in time is told."""
         deadline = self._terms.clock.monotonic() + self._terms.patience
         paths = list(paths)
         wait = 0.0005

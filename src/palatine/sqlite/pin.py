@@ -162,7 +162,7 @@ class Database:
         return not any(_exists(self._directory, self.name + suffix) for suffix in absent)
 
     def stats(self) -> tuple[tuple[int, ...], ...]:
-        """Return what tells the main file and its sidecars, save the wal-index, from changed ones."""
+        """Return what tells main file, WAL and journal from changed ones."""
         found = [(b"", self.main), *sorted(self._files.items())]
         return tuple(_stamp(os.fstat(fd)) for suffix, fd in found if suffix != b"-shm")
 

@@ -90,7 +90,9 @@ class Invocation:
     def open(self) -> Iterator[Repository]:
         """Open the repository to use; raises NoRepository with what to do about it."""
         from palatine.api import open_repository
+        from palatine.workers import keep_freed_memory
 
+        keep_freed_memory()
         if self.options.quiet and self.options.verbose:
             raise UsageError("--quiet and --verbose exclude each other", "choose one")
         place = self.where()

@@ -97,6 +97,7 @@ CONTRACT: dict[tuple[str, ...], Any] = {
         "bytes_read": int,
         "damage": [str],
         "hits": [{"snapshot": REFERENCE, "paths": [NAME]}],
+        "unchecked": [str],
         "warnings": [str],
     },
     ("tag",): {"tags": [{"tag": str, "snapshot": REFERENCE}]},

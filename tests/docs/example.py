@@ -18,6 +18,7 @@ import msgspec
 
 from palatine.backends.local import LocalBackend
 from palatine.capture.pieces import DirectoryBuilder
+from palatine.capture.signatures import Signatures
 from palatine.codec import delta
 from palatine.ids import Kind, ObjectId
 from palatine.model.snapshot import Snapshot, Stats, encode_snapshot_file
@@ -92,10 +93,10 @@ def _directory(sink: Any, path: bytes, files: dict[bytes, bytes], old: ObjectId 
         entries.append(
             (Entry(LINK, EntryKind.SYMLINK, 0o777, 0, MTIME_NS, target=b"old/2025.md"), b"")
         )
-    builder = DirectoryBuilder(sink, path, {})
+    builder = DirectoryBuilder(sink, Signatures(None), path, {})
     for entry, data in sorted(entries, key=lambda pair: pair[0].name):
         builder.add(entry, ANN, b"", data)
-    return builder.finish()[0]
+    return builder.finish()
 
 
 def blocks(root: Path) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,8 @@ from tests.capture.trees import contents
 from tests.support import Place, count, damage_frames, flip, frames_of
 
 import palatine
-from palatine.errors import PalatineError, UsageError
+from palatine.backends.local import LocalBackend
+from palatine.errors import PalatineError, RepositoryError, UsageError
 from palatine.ids import Kind
 from palatine.testing.builders import State, differences, page_edits, state_of
 
@@ -330,3 +331,25 @@ def test_a_snapshot_renamed_to_another_palace_is_damage(place: Place) -> None:
     path.rename(other)
     report = place.verify()
     assert any("other" in sentence for sentence in report.damage)
+
+
+def test_what_cannot_be_read_is_neither_sound_nor_damaged(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector, or a file another user owns: the rest is checked, and it is said."""
+    place.palace.joinpath("note").write_bytes(b"note")
+    place.snapshot()
+    pack = place.packs()[0].name
+    read = LocalBackend.read
+
+    def failing(backend: LocalBackend, name: str, offset: int, length: int) -> bytes:
+        if name.endswith(pack[-16:]):
+            raise RepositoryError(f"the repository failed at {name}: Input/output error")
+        return read(backend, name, offset, length)
+
+    monkeypatch.setattr(LocalBackend, "read", failing)
+    for data in (False, True):
+        with place.open() as repository:
+            report = repository.verify(data=data)
+        assert report.ok
+        assert any(pack[-16:] in sentence for sentence in report.unchecked)

@@ -53,7 +53,6 @@ class Captured:
     owner: Owner
     counts: Counts
     findings: Findings
-    records: list[bytes]
     databases: dict[bytes, Outcome]
     longest_pin: float
 
@@ -170,9 +169,7 @@ def _single_file(context: Context, source: Path, live: _Live) -> Captured:
 
 
 def _captured(context: Context, root: Entry, owner: Owner, counts: Counts, live: _Live) -> Captured:
-    return Captured(
-        root, owner, counts, context.findings, context.records, context.databases, live.longest_pin
-    )
+    return Captured(root, owner, counts, context.findings, context.databases, live.longest_pin)
 
 
 def _inodes(directories: Sequence[Path]) -> frozenset[tuple[int, int]]:

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from palatine.capture.signatures import Record, Ref
-from palatine.capture.signatures import encode as encode_record
+from palatine.capture.signatures import Record, Ref, Signatures
 from palatine.capture.sink import Sink
 from palatine.ids import Kind, ObjectId
 from palatine.model.encoding import encode, encode_onto
@@ -53,13 +52,22 @@ class OldPiece(NamedTuple):
 class DirectoryBuilder:
     """Takes a directory's entries in order of names and puts its tree."""
 
-    def __init__(self, sink: Sink, directory: bytes, old_nodes: dict[bytes, ObjectId]) -> None:
-        """`old_nodes` maps the first name below each old node to its id: delta bases."""
+    def __init__(
+        self,
+        sink: Sink,
+        signatures: Signatures,
+        directory: bytes,
+        old_nodes: dict[bytes, ObjectId],
+    ) -> None:
+        """`old_nodes` maps the first name below each old node to its id: delta bases.
+
+        What each piece was made of is noted in `signatures`.
+        """
         self._sink = sink
+        self._signatures_file = signatures
         self._directory = directory
         self._old_nodes = old_nodes
         self._branches: list[Branch] = []
-        self._records: list[bytes] = []
         self._old: OldPiece | None = None
         self.counts = Counts()
         self._clear()
@@ -99,20 +107,20 @@ class DirectoryBuilder:
         first = record.names.split(b"/", 1)[0]
         count = record.names.count(b"/") + 1
         self._branches.append(Branch(first, record.piece, count))
-        self._records.append(encode_record(record))
+        self._signatures_file.add(record)
         self.counts = self.counts.plus(Counts(record.files, 0, record.symlinks, record.size))
 
-    def finish(self) -> tuple[ObjectId, list[bytes]]:
-        """Return the directory's tree, and its records for the signatures."""
+    def finish(self) -> ObjectId:
+        """Return the directory's tree."""
         if self._names:
             self._close_piece()
         if not self._branches:
-            return self._sink.put(Kind.TREE, EMPTY_TREE), []
+            return self._sink.put(Kind.TREE, EMPTY_TREE)
         level, branches = 0, self._branches
         while len(branches) > 1:
             level += 1
             branches = [self._put_node(level, run) for run in _runs(branches)]
-        return branches[0].id, self._records
+        return branches[0].id
 
     def _clear(self) -> None:
         self._owners: dict[Owner, int] = {}
@@ -151,7 +159,7 @@ class DirectoryBuilder:
             self._directory, piece_id, b"/".join(self._names), b"".join(self._signatures),
             self._has_directories, tuple(self._refs), self._files, self._symlinks, self._size,
         )  # fmt: skip
-        self._records.append(encode_record(record))
+        self._signatures_file.add(record)
         self.counts = self.counts.plus(Counts(self._files, 0, self._symlinks, self._size))
         self._clear()
 

@@ -8,21 +8,21 @@ names and signatures are all equal is reused without being read, decoded or buil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 from blake3 import blake3
 
-from palatine.fsio import make_directories, replace
+from palatine.fsio import NewFile, make_directories
 from palatine.ids import ObjectId
 from palatine.model.tree import TIME_MAX_NS, TIME_MIN_NS
 
-_MAGIC = b"PALSIGN\x02"
+_MAGIC = b"PALSIGN\x03"
 _SIGNATURE = struct.Struct("<QQQQQIIII")
 _WORD = (1 << 64) - 1
 SIGNATURE_SIZE = _SIGNATURE.size
@@ -85,61 +85,112 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Record)
-_DATABASES = msgspec.msgpack.Decoder(dict[bytes, bytes])
+_DATABASES_DECODER = msgspec.msgpack.Decoder(dict[bytes, bytes])
+_HEAD = struct.Struct("<BI")
+_PIECE, _DATABASES = 0, 1
 
 
 class Signatures:
-    """The records of one place. A file that is not whole is as good as none."""
+    """The records of one place, and those that are being made to take their place.
+
+    A file that is not whole is as good as none. Records are read and written one by one: those of a
+    million files take 90 MB.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """Read what the last capture of the place left at `path`."""
+        """Read what the last capture of the place left at `path`; None keeps nothing."""
         self._path = path
-        self._data = b""
+        self._file: IO[bytes] | None = None
         self._at: dict[tuple[bytes, ObjectId], tuple[int, int]] = {}
+        self._fresh: NewFile | None = None
+        self._hasher = blake3(_MAGIC)
         self.databases: dict[bytes, bytes] = {}
         """What the databases said when they were last captured, by path."""
         if path is not None:
             self._load(path)
+            self._begin(path)
 
     def find(self, directory: bytes, piece: ObjectId) -> Record | None:
         """Return what was recorded of a piece in a directory."""
         place = self._at.get((directory, piece))
-        if place is None:
+        if place is None or self._file is None:
             return None
-        return _DECODER.decode(memoryview(self._data)[place[0] : place[1]])
+        self._file.seek(place[0])
+        return _DECODER.decode(self._file.read(place[1]))
 
-    def save(self, records: Iterable[bytes], databases: dict[bytes, bytes]) -> None:
-        """Replace everything by what a new capture noted; records as `encode` made them."""
-        if self._path is None:
+    def add(self, record: Record) -> None:
+        """Record a piece of the capture that is being made."""
+        self._write(_PIECE, _ENCODER.encode(record))
+
+    def save(self, databases: dict[bytes, bytes]) -> None:
+        """Let what was recorded take the place of what was there."""
+        self._write(_DATABASES, _ENCODER.encode(databases))
+        if self._fresh is None or self._path is None:
             return
-        body = bytearray(_MAGIC)
-        for record in (_ENCODER.encode(databases), *records):
-            body += len(record).to_bytes(4, "little")
-            body += record
+        with contextlib.suppress(OSError):  # a cache: without it the next capture reads everything
+            self._fresh.write(self._hasher.digest())
+            self._fresh.rename(self._path)
+
+    def close(self) -> None:
+        """Let go of files; what was not saved is gone."""
+        if self._file is not None:
+            self._file.close()
+        if self._fresh is not None:
+            self._fresh.close()
+
+    def _begin(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            make_directories(path.parent)
+            self._fresh = NewFile(path.parent)
+            self._fresh.write(_MAGIC)
+
+    def _write(self, kind: int, record: bytes) -> None:
+        if self._fresh is None:
+            return
+        head = _HEAD.pack(kind, len(record))
+        self._hasher.update(head)
+        self._hasher.update(record)
         try:
-            make_directories(self._path.parent)
-            replace(self._path, bytes(body) + blake3(body).digest())
+            self._fresh.write(head)
+            self._fresh.write(record)
         except OSError:
-            return  # a cache: without it the next capture reads everything
+            self._fresh.close()
+            self._fresh = None
 
     def _load(self, path: Path) -> None:
         try:
-            data = path.read_bytes()
+            file = path.open("rb")
         except OSError:
             return
-        body = memoryview(data)[:-32]
-        if data[: len(_MAGIC)] != _MAGIC or blake3(body).digest() != data[-32:]:
-            return
-        self._data = data
+        try:
+            self._read_all(file)
+        except (OSError, ValueError, msgspec.MsgspecError):
+            self._at, self.databases = {}, {}
+            file.close()
+        else:
+            self._file = file
+
+    def _read_all(self, file: IO[bytes]) -> None:
+        """Note where the records lie; raises ValueError when the file is not whole."""
+        end = file.seek(0, os.SEEK_END) - blake3.digest_size
+        file.seek(0)
+        hasher = blake3(file.read(len(_MAGIC)))
         at = len(_MAGIC)
-        size = int.from_bytes(body[at : at + 4], "little")
-        self.databases = _DATABASES.decode(body[at + 4 : at + 4 + size])
-        at += 4 + size
-        while at < len(body):
-            size = int.from_bytes(body[at : at + 4], "little")
-            record = _KEY.decode(body[at + 4 : at + 4 + size])
-            self._at[record.directory, record.piece] = (at + 4, at + 4 + size)
-            at += 4 + size
+        while at < end:
+            head = file.read(_HEAD.size)
+            kind, size = _HEAD.unpack(head)
+            record = file.read(min(size, end - at))
+            hasher.update(head)
+            hasher.update(record)
+            at += _HEAD.size + size
+            if kind == _DATABASES:
+                self.databases = _DATABASES_DECODER.decode(record)
+            else:
+                key = _KEY.decode(record)
+                self._at[key.directory, key.piece] = (at - size, size)
+        file.seek(end)
+        if at != end or hasher.digest() != file.read() or hasher.digest() == _EMPTY:
+            raise ValueError("not whole")
 
 
 class _Key(msgspec.Struct, array_like=True, frozen=True):
@@ -148,8 +199,4 @@ class _Key(msgspec.Struct, array_like=True, frozen=True):
 
 
 _KEY = msgspec.msgpack.Decoder(_Key)
-
-
-def encode(record: Record) -> bytes:
-    """Return a record's bytes, as `Signatures.save` takes them."""
-    return _ENCODER.encode(record)
+_EMPTY = blake3(b"").digest()

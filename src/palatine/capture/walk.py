@@ -91,7 +91,6 @@ class Context:
     unsafe: bool = False
     findings: Findings = field(default_factory=Findings)
     owners: Owners = field(default_factory=Owners)
-    records: list[bytes] = field(default_factory=list)
     first_links: dict[tuple[int, int], bytes] = field(default_factory=dict)
     databases: dict[bytes, Outcome] = field(default_factory=dict)
     take_database: Callable[[bytes], Outcome | None] = lambda _: None
@@ -146,7 +145,7 @@ class _Directory:
         self._path = path
         self._old_nodes: dict[bytes, ObjectId] = {}
         self._pieces = _OldPieces(context, path, old, self._old_nodes)
-        self._builder = DirectoryBuilder(context.sink, path, self._old_nodes)
+        self._builder = DirectoryBuilder(context.sink, context.signatures, path, self._old_nodes)
         self._below = Counts()
 
     def run(self, names: Iterator[bytes]) -> Walk:
@@ -159,9 +158,7 @@ class _Directory:
                     batch.append(held)
                     held = next(present, None)
                 yield from self._batch(batch, old)
-        tree, records = self._builder.finish()
-        self._context.records += records
-        return Subdirectory(tree, self._builder.counts.plus(self._below))
+        return Subdirectory(self._builder.finish(), self._builder.counts.plus(self._below))
 
     def _batch(
         self, batch: list[tuple[bytes, os.stat_result]], old: ObjectId | None

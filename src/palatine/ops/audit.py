@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from palatine.errors import Malformed, NotFound
+from palatine.errors import Malformed, NotFound, RepositoryError
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import FrameKind
@@ -28,11 +28,27 @@ _IN_FLIGHT = 80 << 20
 
 @dataclass
 class Result:
-    """What an audit found: objects read, sentences on damage, and the frames that are bad."""
+    """What an audit found: objects read, sentences on damage and on what could not be read.
+
+    `bad_frames` are those that do not give their objects.
+    """
 
     objects: int = 0
     damage: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     bad_frames: set[tuple[int, int]] = field(default_factory=set)
+
+
+def file_digest(repository: Repository, name: str, size: int) -> bytes:
+    """Return the digest of a file of the repository, read block by block."""
+    hasher = repository.digest.stream()
+    for offset in range(0, size, _BLOCK):
+        data = repository.backend.read(name, offset, min(_BLOCK, size - offset))
+        hasher.update(data)
+        repository.reporter.advance(len(data))
+    # a byte too many is damage too
+    hasher.update(repository.backend.read(name, size, 1))
+    return hasher.digest()
 
 
 class Audit:
@@ -75,22 +91,15 @@ class Audit:
     def _pack(self, row: PackRow) -> None:
         name = pack_name(row.name)
         try:
-            if self._file_digest(name, row.size) != row.name:
+            if file_digest(self._repository, name, row.size) != row.name:
                 self._say(f"{name} is damaged: its bytes do not have its digest")
             for offset, members in _frames(self._copies.in_pack(row.n)):
                 self._frame(row, offset, members)
         except NotFound as error:
             self._say(str(error))
-
-    def _file_digest(self, name: str, size: int) -> bytes:
-        hasher = self._repository.digest.stream()
-        for offset in range(0, size, _BLOCK):
-            data = self._repository.backend.read(name, offset, min(_BLOCK, size - offset))
-            hasher.update(data)
-            self._repository.reporter.advance(len(data))
-        # a byte too many is damage too
-        hasher.update(self._repository.backend.read(name, size, 1))
-        return hasher.digest()
+        except RepositoryError as error:
+            with self._lock:
+                self._result.unchecked.append(f"{name} could not be read: {error}")
 
     def _frame(self, row: PackRow, offset: int, members: list[tuple[ObjectId, Copy]]) -> None:
         if members[0][1].frame == FrameKind.DELTA:
@@ -121,6 +130,9 @@ class Audit:
                 self._reader.apply(copy, whole)
             except (Malformed, NotFound):
                 whole = bytearray()
+            except RepositoryError as error:
+                self._cannot_read(copy, error)
+                continue
             if self._judge(object_id, copy, whole):
                 stack.append((iter(self._copies.standing_on(object_id)), whole))
 
@@ -132,6 +144,9 @@ class Audit:
             data = self._reader.decode([(object_id, copy), *below]) if below else b""
         except (Malformed, NotFound):
             data = b""
+        except RepositoryError as error:
+            self._cannot_read(copy, error)
+            return
         self._judge(object_id, copy, data)
 
     def _judge(self, object_id: ObjectId, copy: Copy, data: bytes | bytearray) -> bool:
@@ -149,6 +164,12 @@ class Audit:
                 what = f"{Kind(copy.kind).name.lower()} {object_id.hex()}"
                 self._hurt.setdefault(copy.pack, []).append(what)
         return good
+
+    def _cannot_read(self, copy: Copy, error: RepositoryError) -> None:
+        with self._lock:
+            self._checked.add(copy.number)
+            if str(error) not in self._result.unchecked:
+                self._result.unchecked.append(str(error))
 
     def _say(self, sentence: str) -> None:
         with self._lock:

@@ -90,8 +90,11 @@ def diff_directory(repository: Repository, old: Stored, directory: Path) -> list
     repository.refresh()
     source = directory.resolve()
     snapshot = old.snapshot
-    signatures = Signatures(signature_file(repository, snapshot.tenant, snapshot.palace, source))
-    with contextlib.closing(Scratch(repository, repository.digest)) as scratch:
+    place = signature_file(repository, snapshot.tenant, snapshot.palace, source)
+    with (
+        contextlib.closing(Signatures(place)) as signatures,
+        contextlib.closing(Scratch(repository, repository.digest)) as scratch,
+    ):
         captured = capture(
             source,
             scratch,

@@ -33,7 +33,7 @@ def reindex(repository: Repository) -> Reindexed:
     listed = repository.index.listed()
     old = [stat.name for stat in repository.backend.list(INDEX)]
     repository.catalog.clear()
-    repository.reporter.begin("reading footers", len(listed))
+    repository.reporter.begin("reading footers", sum(listed.values()))
     fresh = repository.index.write_segments(_footers(repository, listed, damaged))
     repository.reporter.end()
     kept = _remembered(repository, old, damaged.keys())
@@ -55,7 +55,7 @@ def _footers(
             continue  # collected since the listing
         except PalatineError as error:
             damaged[name] = str(error)
-        repository.reporter.advance(1)
+        repository.reporter.advance(size)
 
 
 def _remembered(repository: Repository, segments: list[str], wanted: Set[bytes]) -> list[Listing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -83,8 +84,11 @@ def snapshot(repository: Repository, request: Request) -> Done:
     parent = newest(one for one in history if _is_here(one, source))
     after = max((one.snapshot.time_us for one in history), default=0)
     time_us = max(began_us, after + 1)
-    signatures = Signatures(signature_file(repository, request.tenant, request.palace, source))
-    with repository.writing(request.tenant, request.palace, time_us) as (session, writer):
+    place = signature_file(repository, request.tenant, request.palace, source)
+    with (
+        contextlib.closing(Signatures(place)) as signatures,
+        repository.writing(request.tenant, request.palace, time_us) as (session, writer),
+    ):
         captured = capture(
             source,
             _Sink(repository, writer),
@@ -104,7 +108,7 @@ def snapshot(repository: Repository, request: Request) -> Done:
             _note(signatures, captured)
             return _kept(repository, parent, request, captured)
         stored = _commit(repository, session, made, request)
-    _note(signatures, captured)
+        _note(signatures, captured)
     return Done(stored, True, tuple(captured.findings.left_out))
 
 
@@ -131,7 +135,7 @@ def _note(signatures: Signatures, captured: Captured) -> None:
         for path, taken in captured.databases.items()
         if isinstance(taken, Taken) and taken.signature != UNKNOWN
     }
-    signatures.save(captured.records, noted)
+    signatures.save(noted)
 
 
 def _history(repository: Repository, request: Request) -> list[Stored]:

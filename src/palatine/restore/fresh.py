@@ -64,13 +64,13 @@ def _staging(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(target)
     staging = target.parent / f".{target.name}{_MARK}{secrets.token_hex(8)}"
-    staging.mkdir(mode=0o700)
-    with fsio.opened(staging, os.O_RDONLY | os.O_DIRECTORY) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+    try:
+        staging.mkdir(mode=0o700)
+        with fsio.opened(staging, os.O_RDONLY | os.O_DIRECTORY) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield staging
-        finally:
-            _remove(staging)
+    finally:
+        _remove(staging)
 
 
 def _remove_stale(target: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from palatine.backends.base import Backend
 from palatine.codec import compress, delta
 from palatine.codec.seal import unseal
-from palatine.errors import Damaged, Malformed, NotFound
+from palatine.errors import Damaged, Malformed, NotFound, RepositoryError
 from palatine.ids import Digest, Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import OBJECT_MAX, FrameKind
@@ -48,6 +48,7 @@ class Reader:
         bad: set[tuple[int, int]] = set()
         reasons: list[str] = []
         refreshed = False
+        unreadable: RepositoryError | None = None
         while True:
             chain = resolve(self._catalog, object_id, lambda copy: copy[:2] not in bad)
             if chain is None:
@@ -55,13 +56,14 @@ class Reader:
                     refreshed = True
                     self._refresh()
                     continue
-                raise self._lost(kind, object_id, reasons)
+                raise unreadable or self._lost(kind, object_id, reasons)
             try:
                 data = self.decode(chain)
                 if self._digest.object_id(kind, data) == object_id:
                     return data
                 reasons.append(self._find_bad(chain, bad))
             except NotFound as error:
+                # before its family: gone is not unreadable
                 if refreshed:
                     reasons.append(str(error))
                     self._find_bad(chain, bad)
@@ -69,6 +71,9 @@ class Reader:
                 self._refresh()
             except Malformed as error:
                 reasons.append(self._find_bad(chain, bad) or str(error))
+            except RepositoryError as error:
+                unreadable = error
+                self._find_bad(chain, bad)
 
     def forget(self) -> None:
         """Drop what depends on the catalog's numbering of packs: it has been brought up to date."""
@@ -148,7 +153,7 @@ class Reader:
             try:
                 data = self.decode(chain[at:])
                 good = self._digest.object_id(copy.kind, data) == object_id
-            except (Malformed, NotFound):
+            except (Malformed, RepositoryError):
                 good = False
             if not good:
                 bad.add(copy[:2])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palatine.cli import shapes, text
-from palatine.cli.failures import Reported
+from palatine.cli.failures import Incomplete, Reported
 from palatine.cli.invocation import Invocation, invocation
 from palatine.errors import Damaged, UsageError
 
@@ -41,10 +41,12 @@ def verify(
         depth = "data" if data else "sample" if share else "structure"
         if run.output.json:
             run.output.result({"checked": depth, **_shape(report)})
-        elif not (run.output.quiet and report.ok):
+        elif not (run.output.quiet and report.ok and not report.unchecked):
             _print(run, report, depth)
         if not report.ok:
             raise Reported(Damaged(_damage(report), "pal restore gets what is not hit"))
+        if report.unchecked:
+            raise Reported(Incomplete(_unchecked(report), "see to it that it can be read"))
 
 
 def _share(sample: str) -> float:
@@ -72,7 +74,11 @@ def _print(run: Invocation, report: Report, depth: str) -> None:
             out.line(f"           … and {len(hit.paths) - len(shown)} more (--verbose names them)")
     for warning in report.warnings:
         out.line(f"note     {text.sentence(warning)}")
-    if report.ok:
+    for sentence in report.unchecked:
+        out.line(out.colour("not read", "yellow") + f" {text.sentence(sentence)}")
+    if report.ok and report.unchecked:
+        out.line(out.colour(_unchecked(report), "yellow", "bold"))
+    elif report.ok:
         out.line(out.colour("no damage found", "green") + f": {_extent(report, depth)}")
     else:
         out.line(out.colour(_damage(report), "red", "bold"))
@@ -99,6 +105,11 @@ def _damage(report: Report) -> str:
     return f"damage found in {text.count(len(report.damage), 'place')}; {reach}"
 
 
+def _unchecked(report: Report) -> str:
+    places = text.count(len(report.unchecked), "place")
+    return f"no damage found, but {places} could not be checked"
+
+
 def _shape(report: Report) -> shapes.Shape:
     return {
         "ok": report.ok,
@@ -115,5 +126,6 @@ def _shape(report: Report) -> shapes.Shape:
             }
             for hit in report.hits
         ],
+        "unchecked": [text.sentence(one) for one in report.unchecked],
         "warnings": [text.sentence(one) for one in report.warnings],
     }

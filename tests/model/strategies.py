@@ -36,7 +36,7 @@ def _file(draw: st.DrawFn, common: dict[str, object]) -> Entry:
         else:
             parts.append(Part(draw(IDS), length))
         at += length
-    level = draw(st.integers(0, 8))
+    level = draw(st.integers(0, 8)) if parts else 0
     return Entry(
         kind=EntryKind.FILE, size=at, level=level, parts=tuple(parts), holes=tuple(holes),
         **common,  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def frame_lists(draw: st.DrawFn) -> list[Frame]:
         members = draw(st.lists(member, min_size=1, max_size=most))
         delta = kind == FrameKind.DELTA
         base = draw(IDS) if delta else b""
-        ordinal = draw(st.integers(0, 2**39)) if delta else 0
+        ordinal = draw(st.integers(1, 2**39)) if delta else 0
         frames.append(Frame(kind, at, length, tuple(members), base, ordinal))
         at += length
     return frames

@@ -153,7 +153,8 @@ def check_listing(listing: Listing) -> None:
         end = frame.offset + frame.length
         if not frame.members or (len(frame.members) > 1 and not solid):
             raise Malformed(f"{what} has a frame with a bad number of objects")
-        if (len(frame.base) == ID_SIZE) != delta or not 0 <= frame.ordinal < ORDINAL_MAX:
+        numbered = 1 <= frame.ordinal < ORDINAL_MAX if delta else frame.ordinal == 0
+        if len(frame.base) != (ID_SIZE if delta else 0) or not numbered:
             raise Malformed(f"{what} has a frame with a bad base")
         if any(len(one.id) != ID_SIZE or not 0 <= one.size <= OBJECT_MAX for one in frame.members):
             raise Malformed(f"{what} holds a bad object")

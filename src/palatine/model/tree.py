@@ -208,7 +208,7 @@ def _check_piece(piece: Piece, what: str) -> None:
     for entry in entries:
         _check_entry(entry, len(piece.owners), what)
     pooled = sum(entry.size for entry in entries if entry.pooled)
-    if pooled != sum(part.size for part in piece.pool) or len(piece.pool) > 1:
+    if pooled != sum(part.size for part in piece.pool) or len(piece.pool) != bool(pooled):
         raise Malformed(f"{what} has a pool that does not fit its entries")
 
 
@@ -261,6 +261,8 @@ def _adds_up(entry: Entry) -> bool:
             return False
         end = offset + length
     if end > entry.size or not 0 <= entry.level <= MAX_LEVEL:
+        return False
+    if not entry.parts and entry.level:
         return False
     if not entry.parts and not entry.holes:
         return entry.size <= POOLED_MAX

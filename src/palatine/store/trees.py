@@ -52,6 +52,7 @@ def leaves(
     Raises Malformed where a node does not say what is below it.
     """
     waiting: list[tuple[ObjectId, int, Branch | None]] = [(tree, MAX_LEVEL + 1, None)]
+    last = b""
     while waiting:
         at, above, branch = waiting.pop()
         if at in skip:
@@ -59,6 +60,10 @@ def leaves(
         value = decode_tree(source.get(Kind.TREE, at), at)
         _check_below(at, value, above, branch)
         if isinstance(value, Piece):
+            if value.entries:
+                if value.entries[0].name <= last:
+                    raise Malformed(f"tree {at.hex()} holds names of the piece before it")
+                last = value.entries[-1].name
             yield at, value
         else:
             waiting += [(one.id, value.level, one) for one in reversed(value.branches)]

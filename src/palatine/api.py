@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -23,17 +23,22 @@ import platformdirs
 from palatine.backends.local import LocalBackend
 from palatine.capture.palace import Options
 from palatine.clock import SYSTEM, Clock
-from palatine.errors import Exists, NoRepository, PathNotFound, UsageError
+from palatine.errors import Exists, NoRepository, UsageError
 from palatine.events import SILENT, Reporter
 from palatine.ids import DIGESTS
-from palatine.model.names import DEFAULT_TENANT, check_label, split_palace
-from palatine.ops import browse, history, revisions
+from palatine.model.names import check_label
+from palatine.ops import browse, history, planning, revisions
+from palatine.ops import counts as counts_op
 from palatine.ops import diff as diff_op
+from palatine.ops import keep as keep_op
 from palatine.ops import reindex as reindex_op
 from palatine.ops import restore as restore_op
 from palatine.ops import snapshot as snapshot_op
 from palatine.ops import stats as stats_op
 from palatine.ops import verify as verify_op
+from palatine.ops.palacelock import LOCK_TIMEOUT, Patience
+from palatine.ops.places import avoided
+from palatine.ops.planning import Planned
 from palatine.store.repository import Repository as Store
 from palatine.store.repository import Settings
 from palatine.store.snapshots import Stored
@@ -49,6 +54,11 @@ def default_repository() -> Path:
 def default_cache() -> Path:
     """Return the user's cache directory for palatine."""
     return Path(platformdirs.user_cache_dir("palatine"))
+
+
+def default_configuration() -> Path:
+    """Return where the user's configuration file is looked for."""
+    return Path(platformdirs.user_config_dir("palatine")) / "config.toml"
 
 
 def init(location: PathLike, hash: str = DIGESTS[0]) -> None:
@@ -83,14 +93,13 @@ def open_repository(
     return Repository(Store(LocalBackend(path), directory, settings, reporter, clock))
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A palace about to be snapshotted: where it is and what it will be called."""
+def discover(*roots: PathLike, reporter: Reporter = SILENT) -> list[Planned]:
+    """Return the palaces below data roots, as `snapshot --all` takes them; needs no repository.
 
-    source: Path
-    tenant: str
-    palace: str
-    derived: bool
+    Raises PathNotFound, UsageError.
+    """
+    found = planning.discover([_path(root) for root in roots], (), reporter)
+    return planning.plan(found, None, reporter)
 
 
 class Repository:
@@ -109,24 +118,13 @@ class Repository:
     ) -> list[Planned]:
         """Return which palaces `snapshot` would take of these paths, and their names.
 
-        With `all`, each path is a data root and each directory directly below it a palace.
+        With `all`, each path is a data root: the layouts say which palaces are below it.
         Raises PathNotFound, UsageError.
         """
         sources = [_path(path) for path in paths]
-        for source in sources:
-            if not source.exists():
-                raise PathNotFound(f"there is nothing at {source}", "check the path")
         if all:
-            sources = [below for source in sources for below in _palaces_below(source)]
-        if palace is not None and len(sources) != 1:
-            raise UsageError("one name cannot stand for several palaces", "leave out --palace")
-        tenant, name = split_palace(palace) if palace else (DEFAULT_TENANT, None)
-        planned = [
-            Planned(source, tenant, name or history.derived_name(source), name is None)
-            for source in sources
-        ]
-        _check_distinct(planned)
-        return planned
+            sources = planning.discover(sources, avoided(self.store), self.store.reporter)
+        return planning.plan(sources, palace, self.store.reporter)
 
     def snapshot(  # noqa: PLR0913 - keywords, one for each flag of the command
         self,
@@ -138,26 +136,38 @@ class Repository:
         excludes: Sequence[str] = (),
         unsafe_files: bool = False,
         force: bool = False,
+        check: bool = False,
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> snapshot_op.Done:
         """Snapshot one palace: a directory or one database file.
 
         `excludes` are patterns as in a .gitignore. Nothing changed: no new snapshot (see
-        `Done.fresh`) unless `force`. Raises NameTaken, LiveDatabase, Refused, SourceError.
+        `Done.fresh`) unless `force`. `check` has SQLite check the databases (`Done.damaged`).
+        `lock_timeout` is how many seconds another snapshot of the palace is waited for.
+        Raises NameTaken, LiveDatabase, Refused, SourceError, Locked.
         """
         (planned,) = self.plan([path], palace=palace)
         request = snapshot_op.Request(
             planned.source, planned.tenant, planned.palace, planned.derived, message, tuple(tags),
-            force, Options(tuple(excludes), unsafe_files),
+            force, Options(tuple(excludes), unsafe_files), check,
         )  # fmt: skip
-        return snapshot_op.snapshot(self.store, request)
+        return keep_op.keep(self.store, request, keep_op.Terms(Patience(lock_timeout)))
 
-    def snapshot_planned(self, planned: Planned, request: snapshot_op.Request) -> snapshot_op.Done:
-        """Snapshot a palace that `plan` found, with the other settings of a request."""
+    def snapshot_planned(
+        self,
+        planned: Planned,
+        request: snapshot_op.Request,
+        terms: keep_op.Terms = keep_op.USUAL,
+    ) -> snapshot_op.Done:
+        """Snapshot a palace that `plan` found, with the other settings of a request.
+
+        `terms` say how long the palace's lock is waited for, and which hooks are run.
+        """
         chosen = replace(
             request, source=planned.source, tenant=planned.tenant, palace=planned.palace,
             derived=planned.derived,
         )  # fmt: skip
-        return snapshot_op.snapshot(self.store, chosen)
+        return keep_op.keep(self.store, chosen, terms)
 
     def palaces(self) -> list[history.Palace]:
         """Return every palace with its newest snapshot, sorted by name."""
@@ -166,6 +176,13 @@ class Repository:
     def log(self, palace: str | None = None) -> list[Stored]:
         """Return the snapshots, of one palace or of all, newest first."""
         return history.log(self.store, palace)
+
+    def counts(self, revision: str) -> dict[str, int]:
+        """Return how many entries of each sort a snapshot holds, as its system counts them.
+
+        Raises SourceError when a database in it cannot be read.
+        """
+        return counts_op.counts(self.store, self.resolve(revision))
 
     def resolve(self, revision: str) -> Stored:
         """Return the snapshot that a revision without a path names.
@@ -275,20 +292,3 @@ def _path(path: PathLike) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise UsageError(f"{os.fspath(path)!r} begins with a user nobody here has") from None
-
-
-def _palaces_below(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a directory", "--all takes a data root")
-    return sorted(below for below in root.iterdir() if below.is_dir() and not below.is_symlink())
-
-
-def _check_distinct(planned: Sequence[Planned]) -> None:
-    seen: dict[tuple[str, str], Path] = {}
-    for one in planned:
-        other = seen.setdefault((one.tenant, one.palace), one.source)
-        if other != one.source:
-            raise UsageError(
-                f"{other} and {one.source} would both be called {one.palace!r}",
-                "snapshot them one by one with --palace",
-            )

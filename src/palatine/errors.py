@@ -13,6 +13,7 @@ The family (the first level) says what the caller can do; `code` is a stable wor
     │   ├── LiveDatabase              a database with a WAL or a journal beside it
     │   └── NameTaken                 another path holds this palace's name
     ├── SourceError                   what was to be kept cannot be read
+    │   └── HookFailed                a command that had to run before the snapshot failed
     ├── RepositoryError               the repository cannot do it
     │   ├── NoRepository              there is none
     │   ├── FormatTooNew              made by a newer palatine
@@ -95,6 +96,12 @@ class SourceError(PalatineError):
     """What was to be kept cannot be read."""
 
     code = "source"
+
+
+class HookFailed(SourceError):
+    """A command that had to run before a snapshot failed, and no snapshot was taken."""
+
+    code = "hook"
 
 
 class RepositoryError(PalatineError):

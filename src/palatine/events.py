@@ -22,6 +22,9 @@ class Reporter:
     def notice(self, message: str) -> None:
         """Tell something a person should know although the work goes on."""
 
+    def detail(self, message: str) -> None:
+        """Tell something that only who asked for more wants to know."""
+
 
 SILENT = Reporter()
 """For callers that watch nothing."""

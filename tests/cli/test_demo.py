@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Pal, make_palace
 
-from palatine.testing import demo
+from palatine.testing import demo, demo_writer
 
 
 def test_the_demo_runs(pal: Pal) -> None:
@@ -62,3 +64,19 @@ def test_the_demo_sees_every_difference(tmp_path: Path, change: str) -> None:
             (other / "link").unlink()
             (other / "link").symlink_to("elsewhere")
     assert bool(demo._difference(one, other)) == (change != "nothing")
+
+
+def test_the_demo_sees_a_state_that_no_commit_left(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "CREATE TABLE memories(access_count); INSERT INTO memories VALUES (3), (4);"
+            "CREATE TABLE ledger(commits, memories, recalls); INSERT INTO ledger VALUES (9, 2, 7)"
+        )
+        assert demo_writer.check(path) == (9, "")
+        db.executescript("UPDATE memories SET access_count = 5 WHERE access_count = 4")
+        assert "the ledger says [2, 7], there are (2, 8)" in demo_writer.check(path)[1]
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    assert demo_writer.check(path)[1].startswith("SQLite says")

@@ -36,7 +36,7 @@ SNAPSHOT = {
     "bytes": int,
     "added_bytes": int,
     "missing": [{"path": NAME, "reason": str}],
-    "artifacts": [{"path": NAME, "kind": str, "captured": str}],
+    "artifacts": [{"path": NAME, "kind": str, "captured": str, "health": str}],
     "outside": [{"name": str, "place": NAME}],
 }
 ENTRY = {
@@ -58,14 +58,35 @@ CHANGE = {
     "old_bytes": (int, None),
     "new_bytes": (int, None),
 }
+TAKEN = {
+    "palace": str,
+    "source": NAME,
+    "status": str,
+    "snapshot": SNAPSHOT,
+    "left_out": [str],
+    "damaged": [NAME],
+    "longest_pin_us": int,
+    "error": None,
+}
 CONTRACT: dict[tuple[str, ...], Any] = {
     ("palaces",): {
         "palaces": [
             {"palace": str, "tenant": str, "snapshots": int, "newest": SNAPSHOT, "heads": [ID]}
         ]
     },
+    ("palaces", "--discover", "."): {
+        "discovered": [
+            {
+                "palace": str,
+                "layout": str,
+                "source": NAME,
+                "outside": [{"name": str, "place": NAME}],
+            }
+        ]
+    },
     ("log",): {"snapshots": [SNAPSHOT]},
-    ("show", "alpha"): {"snapshot": SNAPSHOT},
+    ("show", "alpha"): {"snapshot": SNAPSHOT, "derived": [NAME]},
+    ("show", "alpha", "--counts"): {"snapshot": SNAPSHOT, "derived": [NAME], "counts": {}},
     ("ls", "-r", "alpha"): {"snapshot": REFERENCE, "path": NAME, "entries": [ENTRY]},
     ("cat", "alpha:notes/a.md"): {"snapshot": REFERENCE, "path": NAME, "content": NAME},
     ("find", "*"): {"pattern": str, "found": [{"snapshot": REFERENCE, **ENTRY}]},
@@ -120,16 +141,12 @@ CHANGING: dict[tuple[str, ...], Any] = {
     ("snapshot", "alpha", "--palace", "beta"): {
         "repository": NAME,
         "made_repository": bool,
-        "palaces": [
-            {
-                "palace": str,
-                "source": NAME,
-                "status": str,
-                "snapshot": SNAPSHOT,
-                "left_out": [str],
-                "error": None,
-            }
-        ],
+        "palaces": [TAKEN],
+    },
+    ("watch", "alpha/notes", "--once"): {
+        "repository": NAME,
+        "made_repository": bool,
+        "palaces": [TAKEN],
     },
     ("restore", "alpha", "somewhere"): {
         "snapshot": REFERENCE,
@@ -139,6 +156,7 @@ CHANGING: dict[tuple[str, ...], Any] = {
         "directories": int,
         "symlinks": int,
         "bytes": int,
+        "outside?": [{"name": str, "place": NAME, "target": NAME}],
     },
     ("tag", "alpha", "another"): {"snapshot": SNAPSHOT},
     ("tag", "-d", "alpha~", "keep"): {"snapshot": SNAPSHOT},

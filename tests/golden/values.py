@@ -24,6 +24,7 @@ from palatine.model.pack import (
 from palatine.model.snapshot import (
     Artifact,
     CapturedAs,
+    Health,
     Missing,
     Outside,
     Snapshot,
@@ -60,8 +61,8 @@ SNAPSHOT = Snapshot(
     "team", "Alpha.1", 1_777_777_777_000_001, 1_777_777_000_000_000, "host", "user", b"/p/\xff",
     (ID, OTHER), "before the move ä", "generic", OWNER, ROOT,
     (Outside("memdir", b"/elsewhere", OWNER, ROOT),), Stats(1, 2, 3, 4, 5),
-    (Artifact(b"kg.db", "sqlite", CapturedAs.PINNED),), (Missing(b"x", "Permission denied"),),
-    "palatine",
+    (Artifact(b"kg.db", "sqlite", CapturedAs.PINNED, Health.SOUND),),
+    (Missing(b"x", "Permission denied"),), "palatine",
 )  # fmt: skip
 FRAMES = [
     Frame(FrameKind.SOLID, HEADER_SIZE, 100,

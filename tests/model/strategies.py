@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from palatine.ids import Kind
 from palatine.model.filelist import FileList
 from palatine.model.pack import HEADER_SIZE, Frame, FrameKind, Listing, Member
-from palatine.model.snapshot import Artifact, CapturedAs, Missing, Outside, Snapshot, Stats
+from palatine.model.snapshot import Artifact, CapturedAs, Health, Missing, Outside, Snapshot, Stats
 from palatine.model.tree import POOLED_MAX, Branch, Entry, EntryKind, Node, Owner, Part, Piece
 
 IDS = st.binary(min_size=32, max_size=32)
@@ -141,7 +141,14 @@ SNAPSHOTS = st.builds(
     ).map(tuple),
     stats=st.builds(Stats, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS),
     artifacts=st.lists(
-        st.builds(Artifact, st.binary(max_size=9), TEXT, st.sampled_from(CapturedAs)), max_size=2
+        st.builds(
+            Artifact,
+            st.binary(max_size=9),
+            TEXT,
+            st.sampled_from(CapturedAs),
+            st.sampled_from(Health),
+        ),
+        max_size=2,
     ).map(tuple),
     missing=st.lists(st.builds(Missing, st.binary(max_size=9), TEXT), max_size=2).map(tuple),
     program=TEXT,

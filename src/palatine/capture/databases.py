@@ -33,11 +33,15 @@ from palatine.model.snapshot import CapturedAs, Missing
 from palatine.model.tree import POOLED_MAX, Entry, EntryKind, Part
 from palatine.sqlite.image import Image
 from palatine.sqlite.pin import Database, State
-from palatine.sqlite.wal import IndexHeader
+from palatine.sqlite.wal import IndexHeader, committed_by_checksums
 from palatine.store.trees import find
 
-ROUNDS = 8
-"""How often the whole capture begins again when something moved that nothing held still."""
+ROUNDS = 12
+"""How often the whole capture begins again when something moved that nothing held still. From the
+middle on databases at rest are locked too: services that come and go leave their sidecars then.
+"""
+TRIES = 200
+"""How often the wal-indexes are read again until two readings of all of them are equal."""
 
 
 class Taken(NamedTuple):
@@ -92,6 +96,7 @@ class DatabaseCapture:
         self._reporter = reporter
         self._terms = terms
         self._old = old
+        self._deadline = 0.0
         self.longest_pin = 0.0
         """Seconds the longest pin was held."""
 
@@ -100,24 +105,24 @@ class DatabaseCapture:
 
         A path that turns out to be no database is left out of the result: it is an ordinary file.
         """
-        outcomes: dict[bytes, Outcome] = {}
-        left = list(paths)
+        self._deadline = self._terms.clock.monotonic() + self._terms.patience
         for attempt in range(ROUNDS):
-            moved = self._round(root, left, outcomes)
+            outcomes: dict[bytes, Outcome] = {}
+            moved = self._round(root, paths, outcomes, firm=attempt >= ROUNDS // 2)
             if not moved:
                 return outcomes
-            if attempt >= ROUNDS // 2:
-                left = moved  # better one by one than never: those that held still are kept
         for path in moved:
             outcomes[path] = Missing(path, "its files went on changing while it was read")
         return outcomes
 
-    def _round(self, root: int, paths: list[bytes], outcomes: dict[bytes, Outcome]) -> list[bytes]:
+    def _round(
+        self, root: int, paths: Sequence[bytes], outcomes: dict[bytes, Outcome], firm: bool
+    ) -> list[bytes]:
         """Capture all at a new instant; return the paths of those that did not hold still."""
         with contextlib.closing(Spool()) as spool, contextlib.ExitStack() as stack:
-            held = self._hold_all(root, paths, outcomes, stack)
+            held = self._hold_all(_Wanted(root, list(paths), outcomes, firm), stack)
             began = self._terms.clock.monotonic()
-            instants = self._instants(held)
+            instants = self._instants(held, outcomes)
             if instants is None:
                 return [one.path for one in held]
             read = {
@@ -139,60 +144,55 @@ class DatabaseCapture:
                     outcomes[path] = outcome
             return moved
 
-    def _hold_all(
-        self,
-        root: int,
-        paths: list[bytes],
-        outcomes: dict[bytes, Outcome],
-        stack: contextlib.ExitStack,
-    ) -> list[_Open]:
+    def _hold_all(self, wanted: _Wanted, stack: contextlib.ExitStack) -> list[_Open]:
         """Open all databases and pin those in use; what cannot be had in time is told."""
-        deadline = self._terms.clock.monotonic() + self._terms.patience
-        paths = list(paths)
         wait = 0.0005
         while True:
             attempt = stack.enter_context(contextlib.ExitStack())
-            held, refused = self._try_all(root, paths, outcomes, attempt)
+            held, refused = self._try_all(wanted, attempt)
             if refused is None:
                 return held
             attempt.close()
-            if self._terms.clock.monotonic() >= deadline:
-                outcomes[refused] = Missing(refused, "another process holds it exclusively")
-                paths.remove(refused)
-            wait = min(0.02, wait * 1.5)
+            if self._terms.clock.monotonic() >= self._deadline:
+                wanted.give_up(refused, "another process holds it exclusively")
+            else:  # the busiest first: what is locked while the others are tried is locked shortly
+                wanted.paths.remove(refused)
+                wanted.paths.insert(0, refused)
+            wait = min(0.005, wait * 1.5)
             self._terms.clock.sleep(wait * (0.5 + random()))
 
     def _try_all(
-        self,
-        root: int,
-        paths: list[bytes],
-        outcomes: dict[bytes, Outcome],
-        stack: contextlib.ExitStack,
+        self, wanted: _Wanted, stack: contextlib.ExitStack
     ) -> tuple[list[_Open], bytes | None]:
         held = []
-        for path in list(paths):
+        for path in list(wanted.paths):
             try:
-                one = _open(root, path, stack)
+                one = _open(wanted.root, path, stack)
             except FileNotFoundError:
-                paths.remove(path)
+                wanted.paths.remove(path)
                 continue
             except OSError as error:
-                outcomes[path] = Missing(path, error.strerror or str(error))
-                paths.remove(path)
+                wanted.give_up(path, error.strerror or str(error))
                 continue
             if one is None:
-                paths.remove(path)
+                wanted.paths.remove(path)
                 continue
-            if one.state in (State.WAL, State.ROLLBACK, State.EXCLUSIVE) and not (
-                one.database.try_pin()
-            ):
-                return [], path
+            if one.state in _TO_PIN or (wanted.firm and one.state == State.REST):
+                if not one.database.try_pin():
+                    return [], path
+                # not what it was found in: somebody may have come or gone since
+                one = one._replace(state=one.database.pinned_as)
             held.append(one)
         return held, None
 
-    def _instants(self, held: list[_Open]) -> list[_Instant] | None:
-        """Return all databases as of one instant, or None when they would not hold still."""
-        for _ in range(200):
+    def _instants(self, held: list[_Open], outcomes: dict[bytes, Outcome]) -> list[_Instant] | None:
+        """Return all databases as of one instant, or None when they would not hold still.
+
+        One whose wal-index nobody completes is told, and left out.
+        """
+        for attempt in range(TRIES):
+            if attempt > TRIES // 10:
+                self._terms.clock.sleep(0.0005)
             first = [_header(one) for one in held]
             second = [_header(one) for one in held]
             torn = any(
@@ -204,7 +204,13 @@ class DatabaseCapture:
                     _Instant(one, header, self._sign(one, header), one.database.stats())
                     for one, header in zip(held, first, strict=True)
                 ]
-        return None
+        torn_ones = [one for one in held if one.state == State.WAL and _header(one) is None]
+        for one in torn_ones:
+            reason = "its wal-index is incomplete: a process died while it wrote to it"
+            outcomes[one.path] = Missing(one.path, reason)
+            held.remove(one)
+            one.database.unpin()
+        return self._instants(held, outcomes) if torn_ones else None
 
     def _sign(self, one: _Open, header: IndexHeader | None) -> bytes:
         status = os.fstat(one.database.main)
@@ -228,6 +234,8 @@ class DatabaseCapture:
         while data := image.read(at, self._terms.block):
             blocks.append(self._block(data, old.at(at), spool))
             at += len(data)
+        if one.held.state == State.REST and one.held.database.main_stamp() != one.stats[0]:
+            return None  # its lock does not keep a service from checkpointing
         return blocks
 
     def _block(self, data: bytes, predecessor: ObjectId | None, spool: Spool) -> Block:
@@ -247,7 +255,8 @@ class DatabaseCapture:
         how = CapturedAs.PINNED if pinned else CapturedAs.STABLE
         if self._is_noted(one):
             return Taken(one.signature, how, None)
-        note = "" if one.held.database.plain else "encrypted: captured under its lock"
+        encrypted = one.held.database.status.st_size and not one.held.database.plain
+        note = "encrypted: captured under its lock" if encrypted else ""
         if blocks is not None:
             content = self._store(one, blocks, spool)
             return Taken(one.signature, how, content, note)
@@ -307,6 +316,23 @@ class DatabaseCapture:
         self.longest_pin = max(self.longest_pin, self._terms.clock.monotonic() - began)
 
 
+_TO_PIN = (State.WAL, State.ROLLBACK, State.EXCLUSIVE)
+
+
+@dataclass
+class _Wanted:
+    """The databases to capture; those that are none, or cannot be had, go from `paths`."""
+
+    root: int
+    paths: list[bytes]
+    outcomes: dict[bytes, Outcome]
+    firm: bool
+
+    def give_up(self, path: bytes, reason: str) -> None:
+        self.outcomes[path] = Missing(path, reason)
+        self.paths.remove(path)
+
+
 def _open(root: int, path: bytes, stack: contextlib.ExitStack) -> _Open | None:
     """Open a database; None for a file that is none although its name says so."""
     directory_path, _, name = path.rpartition(b"/")
@@ -316,9 +342,16 @@ def _open(root: int, path: bytes, stack: contextlib.ExitStack) -> _Open | None:
     database = Database(directory, name)
     stack.callback(database.close)
     state = database.state()
-    if not database.plain and state != State.WAL:
+    if not database.plain and not _is_used_as_one(database, state):
         return None
     return _Open(path, database, state, directory)
+
+
+def _is_used_as_one(database: Database, state: State) -> bool:
+    """Whether a file without SQLite's header (new, or encrypted) is a database all the same."""
+    if state == State.CRASHED_WAL:
+        return committed_by_checksums(database.wal) is not None
+    return state == State.WAL or (state in _TO_PIN and database.in_use)
 
 
 def _header(one: _Open) -> IndexHeader | None:

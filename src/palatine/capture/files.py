@@ -38,6 +38,10 @@ class Changed(Exception):
     """The name does not stand for a regular file any more."""
 
 
+class IsDatabase(Exception):
+    """The file is a database: somebody may be writing to it, and it is not to be read like this."""
+
+
 class FileContent(NamedTuple):
     """What was read of a file: `small` for a pool, or `parts` at a `level` with `holes`.
 
@@ -57,8 +61,19 @@ class FileContent(NamedTuple):
 class FileReader:
     """Reads files into a sink."""
 
-    def __init__(self, sink: Sink, chunking: Chunking, reporter: Reporter, unsafe: bool) -> None:
-        """`unsafe` takes databases as plain files, whatever lies beside them."""
+    def __init__(
+        self,
+        sink: Sink,
+        chunking: Chunking,
+        reporter: Reporter,
+        unsafe: bool,
+        apart: bool = False,
+    ) -> None:
+        """`unsafe` takes databases as plain files, whatever lies beside them.
+
+        `apart`: databases are read by somebody else, and this one raises IsDatabase.
+        """
+        self._apart = apart
         self._sink = sink
         self._chunking = chunking
         self._reporter = reporter
@@ -70,7 +85,7 @@ class FileReader:
         """Read a file whose stat was `before`; `old` is its entry in the parent snapshot.
 
         Raises OSError when it cannot be read, Changed when it is no regular file any more,
-        LiveDatabase when its last commits lie in a sidecar.
+        LiveDatabase when its last commits lie in a sidecar, IsDatabase.
         """
         with opened(name, _FLAGS, directory) as fd:
             for attempt in range(1, ATTEMPTS + 1):
@@ -86,18 +101,26 @@ class FileReader:
         if before.st_size <= POOLED_MAX:
             small = _read_all(fd)
             if len(small) <= POOLED_MAX:
-                database = small.startswith(SQLITE_MAGIC)
+                database = self._is_database(small)
                 return self._finish(
                     fd, directory, name, before, database, FileContent(
                         before, len(small), small, 0, (), (), (), torn=False
                     )
                 )  # fmt: skip
         head = os.pread(fd, HEAD_SIZE, 0)
+        database = self._is_database(head)
         run = _Run(self, fd, is_rewritten_in_place(name, head), old)
         size, holes = run.read_through()
         level, parts = run.parts()
         content = FileContent(before, size, b"", level, parts, holes, (), torn=False)
-        return self._finish(fd, directory, name, before, head == SQLITE_MAGIC, content)
+        return self._finish(fd, directory, name, before, database, content)
+
+    def _is_database(self, head: bytes) -> bool:
+        if not head.startswith(SQLITE_MAGIC):
+            return False
+        if self._apart:
+            raise IsDatabase
+        return True
 
     def _finish(
         self,

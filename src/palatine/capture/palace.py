@@ -83,15 +83,17 @@ def capture(
 
     Raises PathNotFound, SourceError when the palace itself cannot be read, LiveDatabase.
     """
+    apart = ofd.AVAILABLE and not options.unsafe_files
     context = Context(
         sink,
-        FileReader(sink, chunking, reporter, options.unsafe_files),
+        FileReader(sink, chunking, reporter, options.unsafe_files, apart),
         before.signatures,
         reporter,
         before.began_ns,
         matching(options.excludes),
         _inodes(options.avoid),
         options.unsafe_files,
+        clock=before.clock,
     )
     live = _Live(context, chunking, options, before)
     try:
@@ -121,6 +123,11 @@ class _Live:
         self._captures: list[DatabaseCapture] = []
 
     @property
+    def noted(self) -> Iterable[bytes]:
+        """The databases there were at the last capture: some have names that do not tell."""
+        return self._terms.noted
+
+    @property
     def longest_pin(self) -> float:
         """Seconds the longest pin was held."""
         return max((one.longest_pin for one in self._captures), default=0.0)
@@ -143,12 +150,16 @@ class _Live:
 def _directory(context: Context, source: Path, live: _Live) -> Captured:
     with opened(source, os.O_RDONLY | os.O_DIRECTORY) as fd:
         status = os.fstat(fd)
-        live.begin(fd, find_databases(fd, context.exclude, context.avoid))
+        live.begin(fd, find_databases(fd, context.exclude, context.avoid, live.noted))
         done = walk(context, fd, None, live.old)
         root = Entry(
             b"", EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             parts=(Part(done.tree, 0),), xattrs=read_xattrs(fd),
         )  # fmt: skip
+        if not _is_still(source, fd):
+            raise SourceError(
+                f"{source} disappeared while it was read", "nothing was kept of this attempt"
+            )
     owner = context.owners.of(status)
     return _captured(context, root, owner, done.counts, live)
 
@@ -170,6 +181,13 @@ def _single_file(context: Context, source: Path, live: _Live) -> Captured:
 
 def _captured(context: Context, root: Entry, owner: Owner, counts: Counts, live: _Live) -> Captured:
     return Captured(root, owner, counts, context.findings, context.databases, live.longest_pin)
+
+
+def _is_still(source: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(source.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _inodes(directories: Sequence[Path]) -> frozenset[tuple[int, int]]:

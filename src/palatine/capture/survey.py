@@ -1,13 +1,14 @@
 """Which files of a palace look like databases, by their names and the names beside them.
 
 Nothing is opened: whoever opens and closes a database file drops the locks its own process holds
-on it. A database of another name is found by its first bytes when the walk reads it.
+on it. A database of another name is found by its first bytes when the walk reads it, and from then
+on is known.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from palatine.capture.excludes import Exclude
 from palatine.sqlite.sidecars import SUFFIXES
@@ -17,13 +18,19 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def find_databases(
-    root: int, exclude: Exclude, avoid: frozenset[tuple[int, int]]
+    root: int,
+    exclude: Exclude,
+    avoid: frozenset[tuple[int, int]],
+    known: Iterable[bytes] = (),
 ) -> Iterator[bytes]:
     """Yield the paths of likely databases below an open directory, in order of names per directory.
+
+    `known` are paths that were databases before, whatever their names.
 
     What cannot be listed is passed over: the walk meets it again, and says so.
     """
     waiting = [b""]
+    known = frozenset(known)
     while waiting:
         path = waiting.pop()
         try:
@@ -42,7 +49,8 @@ def find_databases(
         prefix = path + b"/" if path else b""
         waiting += [prefix + name for name in directories if not exclude(prefix + name, True)]
         for name in sorted(names):
-            if _looks_like_database(name, names) and not exclude(prefix + name, False):
+            likely = prefix + name in known or _looks_like_database(name, names)
+            if likely and not exclude(prefix + name, False):
                 yield prefix + name
 
 

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from palatine.capture import gitdirs
 from palatine.capture.databases import Outcome, Taken
 from palatine.capture.excludes import Exclude, nothing
-from palatine.capture.files import Changed, FileContent, FileReader, read_xattrs
+from palatine.capture.files import Changed, FileContent, FileReader, IsDatabase, read_xattrs
 from palatine.capture.names import sorted_names
 from palatine.capture.owners import Owners
 from palatine.capture.pieces import Counts, DirectoryBuilder, OldPiece
@@ -31,7 +32,8 @@ from palatine.capture.signatures import (
     stamp_ns,
 )
 from palatine.capture.sink import Sink
-from palatine.errors import Damaged, LiveDatabase
+from palatine.clock import SYSTEM, Clock
+from palatine.errors import Damaged
 from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.snapshot import Missing
@@ -42,6 +44,9 @@ from palatine.store.trees import items, load_list
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 BATCH = 2 * PIECE_MAX
 """Names whose stats are held at once: more than any piece has."""
+
+_LIKE_NONE = b"\xff" * SIGNATURE_SIZE
+"""A signature that is never recorded: that of what was recorded as unknown is unknown too."""
 
 _SPECIAL = {
     stat.S_IFSOCK: "socket",
@@ -59,6 +64,10 @@ class Findings:
     left_out: list[str] = field(default_factory=list)
     torn: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
+
+    def mark(self) -> tuple[int, int, int]:
+        """Return how much has been found so far."""
+        return len(self.missing), len(self.left_out), len(self.torn)
 
 
 class Subdirectory(NamedTuple):
@@ -95,6 +104,20 @@ class Context:
     databases: dict[bytes, Outcome] = field(default_factory=dict)
     take_database: Callable[[bytes], Outcome | None] = lambda _: None
     first_entries: dict[tuple[int, int], tuple[bytes, Entry]] = field(default_factory=dict)
+    clock: Clock = SYSTEM
+
+    def forget(self, path: bytes, found: tuple[int, int, int]) -> None:
+        """Take back what a walk of the directory at `path` left here: it is walked again.
+
+        Signatures stay: what they say of a piece is true.
+        """
+        missing, left_out, torn = found
+        del self.findings.missing[missing:]
+        del self.findings.left_out[left_out:]
+        del self.findings.torn[torn:]
+        links = self.first_links
+        self.first_links = {at: one for at, one in links.items() if not one.startswith(path)}
+        self.first_entries = {}
 
 
 def walk(
@@ -105,7 +128,9 @@ def walk(
     `names` restricts what is taken of it; `old` is the tree it had in the parent snapshot.
     """
     chosen = sorted_names(directory) if names is None else iter(sorted(names))
-    stack: list[Walk] = [_Directory(context, directory, b"", old).run(chosen)]
+    git = names is None and gitdirs.is_git_directory(directory)
+    top = _Directory(context, directory, b"", old, in_git=git)
+    stack: list[Walk] = [_settled(top) if git else top.run(chosen)]
     result: Subdirectory | None = None
     error: OSError | None = None
     try:
@@ -136,17 +161,90 @@ def _resume(walking: Walk, result: Subdirectory | None, error: OSError | None) -
     return next(walking) if result is None else walking.send(result)
 
 
+def _settled(directory: _Directory) -> Walk:
+    """Walk a git directory until no object vanishes meanwhile."""
+    context, path = directory.context, directory.path
+    for attempt in range(gitdirs.ATTEMPTS):
+        mark = context.findings.mark()
+        objects = gitdirs.Objects(directory.fd)
+        done = yield from directory.again().run_git(objects)
+        if objects.all_there():
+            return done
+        if attempt < gitdirs.ATTEMPTS - 1:
+            context.forget(path, mark)
+            context.clock.sleep(gitdirs.WAIT_SECONDS * (attempt + 1))
+    reason = "git went on deleting objects while they were read"
+    context.findings.missing.append(Missing(path.rstrip(b"/") or b".", reason))
+    return done
+
+
+class _Ahead:
+    """Stands in for a directory's builder: keeps the entries that are made before their turn."""
+
+    def __init__(self) -> None:
+        self.added: list[tuple[Entry, Owner, bytes, bytes]] = []
+
+    def add(self, entry: Entry, owner: Owner, signature: bytes, small: bytes = b"") -> None:
+        self.added.append((entry, owner, signature, small))
+
+
 class _Directory:
     """One directory: merges the names that are there with the pieces that were."""
 
-    def __init__(self, context: Context, fd: int, path: bytes, old: ObjectId | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        fd: int,
+        path: bytes,
+        old: ObjectId | None,
+        in_git: bool = False,
+    ) -> None:
+        self.context = context
+        self.fd = fd
+        self.path = path
+        self._old = old
+        self._in_git = in_git
+        self._objects: gitdirs.Objects | None = None
+        self._ahead: dict[bytes, tuple[os.stat_result, _Ahead]] = {}
         self._context = context
         self._fd = fd
         self._path = path
         self._old_nodes: dict[bytes, ObjectId] = {}
         self._pieces = _OldPieces(context, path, old, self._old_nodes)
         self._builder = DirectoryBuilder(context.sink, context.signatures, path, self._old_nodes)
+        self._target: DirectoryBuilder | _Ahead = self._builder
         self._below = Counts()
+
+    def again(self) -> _Directory:
+        """Return the same directory, not walked yet."""
+        return _Directory(self.context, self.fd, self.path, self._old, self._in_git)
+
+    def run_git(self, objects: gitdirs.Objects) -> Walk:
+        """Walk a git directory: what refers to objects first, wherever its name belongs."""
+        self._objects = objects
+        names = list(sorted_names(self._fd))
+        first = gitdirs.read_ahead(names)
+        for name in first:
+            status = self._stat(name)
+            if status is None:
+                continue
+            self._target = ahead = _Ahead()
+            known = self._known_of(name)
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._subdirectory(name, status, signature(status), known)
+            else:
+                self._leaf(name, status, self._sign(name, status), known)
+            self._ahead[name] = status, ahead
+        self._target = self._builder
+        missed = {name for name in first if name not in self._ahead}
+        return (yield from self.run(iter(sorted({*names, *self._ahead} - missed))))
+
+    def _known_of(self, name: bytes) -> _Known:
+        for old, end in self._pieces.ranges():
+            if old is not None and (end is None or name < end):
+                record = self._context.signatures.find(self._path, old)
+                return _Known(self._context.sink, self._pieces.load(old), record)
+        return _Known(self._context.sink, None, None)
 
     def run(self, names: Iterator[bytes]) -> Walk:
         present = ((name, status) for name in names if (status := self._stat(name)))
@@ -173,7 +271,10 @@ class _Directory:
         known = _Known(self._context.sink, piece, record)
         self._builder.begin_old(piece)
         for (name, status), sign in zip(batch, signatures, strict=True):
-            if stat.S_ISDIR(status.st_mode):
+            if name in self._ahead:
+                for entry, owner, its_sign, small in self._ahead[name][1].added:
+                    self._builder.add(entry, owner, its_sign, small)
+            elif stat.S_ISDIR(status.st_mode):
                 yield from self._subdirectory(name, status, sign, known)
             else:
                 self._leaf(name, status, sign, known)
@@ -182,7 +283,9 @@ class _Directory:
         """Return what tells a file from a changed one: commits in a WAL change nothing in stat."""
         databases = self._context.databases
         taken = databases.get(self._path + name) if databases else None
-        return taken.signature if isinstance(taken, Taken) else signature(status)
+        if not isinstance(taken, Taken):
+            return signature(status)
+        return taken.signature if taken.signature != UNKNOWN else _LIKE_NONE
 
     def _is_same(
         self, record: Record, batch: list[tuple[bytes, os.stat_result]], signatures: list[bytes]
@@ -199,6 +302,10 @@ class _Directory:
 
     def _stat(self, name: bytes) -> os.stat_result | None:
         """Return the stat of a name that is to be captured, or None."""
+        if name in self._ahead:
+            return self._ahead[name][0]
+        if self._in_git and gitdirs.is_transient(name):
+            return None
         try:
             status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -225,11 +332,12 @@ class _Directory:
         return status
 
     def _is_sidecar(self, name: bytes) -> bool:
+        beside = next(name.removesuffix(one) for one in SUFFIXES if name.endswith(one))
+        if self._path + beside in self._context.databases:
+            return True  # also that of an encrypted one, whose first bytes say nothing
         database = None if self._context.unsafe else database_of(self._fd, name)
         if database is None:
             return False
-        if self._path + database in self._context.databases:
-            return True
         # A database that only its first bytes tell, with a WAL beside it: asked of every sidecar,
         # because the main file may pass for unchanged and not be read.
         if not self._context.exclude(self._path + database, False):
@@ -254,8 +362,7 @@ class _Directory:
             self._miss(name, error)
             return
         try:
-            inner = _Directory(self._context, fd, self._path + name + b"/", old_tree)
-            done = yield inner.run(sorted_names(fd))
+            done = yield self._inner(fd, name, old_tree)
             xattrs = read_xattrs(fd)
         except OSError as error:
             self._miss(name, error)
@@ -267,13 +374,21 @@ class _Directory:
             name, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             parts=(Part(done.tree, 0),), xattrs=xattrs,
         )  # fmt: skip
-        self._builder.add(entry, self._context.owners.of(status), sign)
+        self._target.add(entry, self._context.owners.of(status), sign)
+
+    def _inner(self, fd: int, name: bytes, old_tree: ObjectId | None) -> Walk:
+        if self._objects is not None and name == gitdirs.OBJECTS:
+            self._objects.look()
+        git = gitdirs.is_git_directory(fd)
+        path = self._path + name + b"/"
+        inner = _Directory(self._context, fd, path, old_tree, self._in_git or git)
+        return _settled(inner) if git else inner.run(sorted_names(fd))
 
     def _leaf(self, name: bytes, status: os.stat_result, sign: bytes, known: _Known) -> None:
         twin = self._as_first(name, status, sign)
         if twin is not None:
             owner = self._context.owners.of(status)
-            self._builder.add(twin, owner, self._to_keep(status, sign))
+            self._target.add(twin, owner, self._to_keep(status, sign))
             self._context.reporter.advance(twin.size)
             return
         same = known.unchanged(name, sign)
@@ -283,7 +398,7 @@ class _Directory:
             if link != entry.link:  # the file is as it was, but its first name moved
                 entry = msgspec.structs.replace(entry, link=link)
             self._remember_first(entry, status, sign)
-            self._builder.add(entry, owner, sign, small)
+            self._target.add(entry, owner, sign, small)
             self._context.reporter.advance(entry.size)
             return
         try:
@@ -308,6 +423,8 @@ class _Directory:
             return False
         if outcome is None or (isinstance(outcome, Taken) and outcome.content is None):
             outcome = self._context.take_database(path)
+            if outcome is not None:
+                self._context.databases[path] = outcome
         if isinstance(outcome, Missing):
             self._context.findings.missing.append(outcome)
             return True
@@ -316,7 +433,7 @@ class _Directory:
         content = outcome.content
         link = self._first_name(name, content.status)
         owner = self._context.owners.of(content.status)
-        self._builder.add(_file_entry(name, content, link), owner, outcome.signature, content.small)
+        self._target.add(_file_entry(name, content, link), owner, outcome.signature, content.small)
         return True
 
     def _symlink(self, name: bytes, status: os.stat_result, sign: bytes) -> None:
@@ -324,7 +441,7 @@ class _Directory:
             name, EntryKind.SYMLINK, stat.S_IMODE(status.st_mode), 0, stamp_ns(status),
             target=os.readlink(name, dir_fd=self._fd),
         )  # fmt: skip
-        self._builder.add(entry, self._context.owners.of(status), self._to_keep(status, sign))
+        self._target.add(entry, self._context.owners.of(status), self._to_keep(status, sign))
 
     def _file(self, name: bytes, status: os.stat_result, old: Entry | None) -> None:
         context = self._context
@@ -332,9 +449,10 @@ class _Directory:
             old = None
         try:
             content = context.files.read(self._fd, name, status, old)
-        except LiveDatabase:
+        except IsDatabase:
             if not self._database(name, found=True):
-                raise
+                os.stat(name, dir_fd=self._fd)  # raises when it is merely gone
+                raise Changed from None
             return
         path = self._path + name
         if content.torn:
@@ -346,7 +464,7 @@ class _Directory:
         entry = _file_entry(name, content, link)
         if not content.torn:
             self._remember_first(entry, after, signature(after))
-        self._builder.add(entry, context.owners.of(after), sign, content.small)
+        self._target.add(entry, context.owners.of(after), sign, content.small)
         if content.small:
             context.reporter.advance(content.size)
 

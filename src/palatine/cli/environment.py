@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 
 class Environment(NamedTuple):
-    """What the environment asks for: a repository, tracebacks, no colours."""
+    """What the environment asks for: a repository, tracebacks, no colours, a configuration."""
 
     repository: str | None
     debug: bool
     plain: bool
+    config: str | None = None
 
 
 def read() -> Environment:
@@ -20,4 +21,5 @@ def read() -> Environment:
         repository=os.environ.get("PALATINE_REPO") or None,
         debug=os.environ.get("PALATINE_DEBUG", "") not in ("", "0"),
         plain=bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb",
+        config=os.environ.get("PALATINE_CONFIG") or None,
     )

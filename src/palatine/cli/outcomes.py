@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,11 +10,15 @@ from typing import TYPE_CHECKING
 from palatine.cli import shapes, text
 from palatine.cli.failures import DAMAGE, ERROR, PARTLY, Incomplete, Reported, describe, worst
 from palatine.cli.invocation import Invocation
+from palatine.cli.output import Mode
 from palatine.errors import PalatineError, RepositoryError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from palatine.model.snapshot import Artifact
+    from palatine.ops.configuration import Configured
+    from palatine.ops.planning import Planned
     from palatine.ops.snapshot import Done
 
 _FEW = 5
@@ -22,16 +27,21 @@ _FEW = 5
 
 @dataclass
 class Outcome:
-    """What came of one palace: done, an error, or neither when it was not begun."""
+    """What came of one palace: done, an error, or neither when it was not begun.
+
+    `settings` is what the configuration file says of it.
+    """
 
     source: str | Path
     palace: str | None
     done: Done | None = None
     error: PalatineError | None = None
+    planned: Planned | None = None
+    settings: Configured | None = None
 
 
-def tell(run: Invocation, outcome: Outcome, alone: bool) -> None:
-    """Tell people what came of one palace; `alone` when there is no other."""
+def tell(run: Invocation, outcome: Outcome, alone: bool, when: str = "") -> None:
+    """Tell people what came of one palace; `alone` when there is no other, `when` in a log."""
     out = run.output
     if outcome.error is not None:
         if not alone and not out.json:
@@ -40,20 +50,43 @@ def tell(run: Invocation, outcome: Outcome, alone: bool) -> None:
     done = outcome.done
     assert done is not None
     stored = done.stored
-    stats, short = stored.snapshot.stats, stored.id.hex()[:16]
+    stats, short = stored.snapshot.stats, f"{stored.palace} {stored.id.hex()[:16]}"
+    short = f"{when} {short}".lstrip()
     if done.fresh:
         out.say(
-            f"{stored.palace} {short}: {text.count(stats.files, 'file')}, {text.size(stats.size)},"
+            f"{short}: {text.count(stats.files, 'file')}, {text.size(stats.size)},"
             f" {text.size(stats.added)} added"
         )
     else:
-        out.say(f"{stored.palace} {short}: nothing changed, no new snapshot")
+        out.say(f"{short}: nothing changed, no new snapshot")
     missing = stored.snapshot.missing
     gaps = [f"{text.name(gap.path)}: {gap.reason}" for gap in missing]
     _list(run, f"{stored.palace} is incomplete: {text.count(len(gaps), 'path')} missing", gaps)
+    for path in done.damaged:
+        out.notice(
+            f"{stored.palace}: the database {text.name(path)} is damaged, and kept as it is (pal"
+            f" log {stored.palace} --healthy lists the snapshots before)"
+        )
+    _explain(run, done)
     if done.left_out:
         left = [text.sentence(one) for one in done.left_out]
         run.output.explain(f"{stored.palace}: left out: {', '.join(left)}")
+
+
+def _explain(run: Invocation, done: Done) -> None:
+    """Tell who wants to know more how each part was captured."""
+    stored = done.stored
+    for part in stored.snapshot.artifacts:
+        run.output.explain(f"  {text.name(part.path)}: {artifact(part)}")
+    if done.longest_pin:
+        lasted = f"{done.longest_pin * 1000:.1f} ms"
+        run.output.explain(f"{stored.palace}: the longest pin on its databases lasted {lasted}")
+
+
+def artifact(part: Artifact) -> str:
+    """Return what an artifact is, how it was captured, and its health where that is known."""
+    words = [text.sentence(part.kind), part.captured.name.lower()]
+    return ", ".join([*words, part.health.name.lower()] if part.health else words)
 
 
 def _list(run: Invocation, what: str, items: Sequence[str]) -> None:
@@ -74,6 +107,28 @@ def finish(run: Invocation, outcomes: Sequence[Outcome], made: bool) -> None:
     if len(outcomes) == 1 and failed:
         assert failed[0].error is not None
         raise failed[0].error
+    result(run, outcomes, made)
+    undone = sum(one.done is None for one in outcomes)
+    if undone:
+        what = f"{undone} of {len(outcomes)} palaces were not snapshotted"
+        raise Reported(Incomplete(what), _exit_code(failed, any(one.done for one in outcomes)))
+    if any(one.done and not one.done.stored.snapshot.complete for one in outcomes):
+        raise Reported(Incomplete("some of it could not be read and is not in the snapshot"))
+    damaged = [
+        f"{one.done.stored.palace}: {os.fsdecode(path)}"
+        for one in outcomes
+        if one.done is not None
+        for path in one.done.damaged
+    ]
+    if damaged:
+        what = f"damaged databases were found, and kept as they are: {', '.join(damaged)}"
+        raise Reported(Incomplete(what, "pal log --healthy lists snapshots from before"))
+    if any(one.done and one.done.hook_failures for one in outcomes):
+        raise Reported(Incomplete("the snapshot is there, but a hook failed"))
+
+
+def result(run: Invocation, outcomes: Sequence[Outcome], made: bool) -> None:
+    """Write the result for programs."""
     if run.output.json:
         run.output.result(
             {
@@ -82,12 +137,12 @@ def finish(run: Invocation, outcomes: Sequence[Outcome], made: bool) -> None:
                 "palaces": [_shape(one) for one in outcomes],
             }
         )
-    undone = sum(one.done is None for one in outcomes)
-    if undone:
-        what = f"{undone} of {len(outcomes)} palaces were not snapshotted"
-        raise Reported(Incomplete(what), _exit_code(failed, any(one.done for one in outcomes)))
-    if any(one.done and not one.done.stored.snapshot.complete for one in outcomes):
-        raise Reported(Incomplete("some of it could not be read and is not in the snapshot"))
+
+
+def event(run: Invocation, outcome: Outcome) -> None:
+    """Tell a program that follows what came of one palace."""
+    if run.output.mode is Mode.LINES:
+        run.output.event({"event": "snapshot", **_shape(outcome)})
 
 
 def _exit_code(failed: Sequence[Outcome], some_done: bool) -> int:
@@ -108,6 +163,8 @@ def _shape(outcome: Outcome) -> shapes.Shape:
         "status": status,
         "snapshot": None,
         "left_out": [],
+        "damaged": [],
+        "longest_pin_us": None,
         "error": None,
     }
     if outcome.done is not None:
@@ -115,6 +172,8 @@ def _shape(outcome: Outcome) -> shapes.Shape:
         shape["palace"] = stored.palace
         shape["status"] = "created" if outcome.done.fresh else "unchanged"
         shape["snapshot"] = shapes.snapshot(stored)
+        shape["damaged"] = [shapes.name(path) for path in outcome.done.damaged]
+        shape["longest_pin_us"] = int(outcome.done.longest_pin * 1_000_000)
         shape["left_out"] = [text.sentence(one) for one in outcome.done.left_out]
     if outcome.error is not None:
         failure = describe(outcome.error)

@@ -105,6 +105,10 @@ class Output:
         elif not self.json:
             self._tell(f"pal: note: {value}")
 
+    def forget_notices(self) -> None:
+        """Begin anew: what was told before may be told again."""
+        self._notices = []
+
     def aside(self, value: str) -> None:
         """Tell people what belongs to a notice."""
         if not self.json:

@@ -59,6 +59,11 @@ class Watcher(Reporter):
         with self._lock:
             self.output.notice(message)
 
+    def detail(self, message: str) -> None:
+        """Pass it on to who asked for it."""
+        with self._lock:
+            self.output.explain(text.sentence(message))
+
     def began(self, stage: str, total: int | None) -> None:
         """Show that a stage begins."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
-    "verify", "tag", "stats", "reindex", "help",
+    "verify", "tag", "stats", "reindex", "watch", "help",
 )  # fmt: skip
 
 

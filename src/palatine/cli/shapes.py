@@ -75,7 +75,12 @@ def snapshot(stored: Stored) -> Shape:
         "added_bytes": one.stats.added,
         "missing": [{"path": name(gap.path), "reason": gap.reason} for gap in one.missing],
         "artifacts": [
-            {"path": name(part.path), "kind": part.kind, "captured": part.captured.name.lower()}
+            {
+                "path": name(part.path),
+                "kind": part.kind,
+                "captured": part.captured.name.lower(),
+                "health": part.health.name.lower(),
+            }
             for part in one.artifacts
         ],
         "outside": [{"name": part.name, "place": name(part.place)} for part in one.outside],

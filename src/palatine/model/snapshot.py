@@ -30,12 +30,24 @@ class CapturedAs(IntEnum):
     """It went on changing while it was read."""
 
 
+class Health(IntEnum):
+    """What SQLite said of a database's image."""
+
+    UNKNOWN = 0
+    """Not checked, or no database."""
+    SOUND = 1
+    """`quick_check` found nothing."""
+    DAMAGED = 2
+    """`quick_check` found something, or could not read the image."""
+
+
 class Artifact(Stored, frozen=True):
     """A part of the palace worth a line of its own."""
 
     path: bytes
     kind: str
     captured: CapturedAs
+    health: Health = Health.UNKNOWN
 
 
 class Missing(Stored, frozen=True):
@@ -97,6 +109,25 @@ class Snapshot(Stored, frozen=True):
     def complete(self) -> bool:
         """Whether everything that should be in it is."""
         return not self.missing
+
+    def resolve(self, path: bytes) -> tuple[ObjectId, bytes]:
+        """Return the tree a path begins in (`@NAME/…`: an outside part's), and the rest of it."""
+        if path.startswith(b"@"):
+            name, _, inner = path[1:].partition(b"/")
+            for part in self.outside:
+                if part.name.encode() == name:
+                    return part.root.tree, inner
+        return self.root.tree, path
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is complete, and no database in it is known to be damaged."""
+        return self.complete and self.health != Health.DAMAGED
+
+    @property
+    def health(self) -> Health:
+        """The worst that is known of its artifacts."""
+        return max((one.health for one in self.artifacts), default=Health.UNKNOWN)
 
 
 _DECODER = Decoder(Snapshot)

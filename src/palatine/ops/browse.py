@@ -35,17 +35,19 @@ class Found:
 def locate(repository: Repository, stored: Stored, path: str) -> Listed | Item:
     """Return what lies at a path of a snapshot: the root for an empty one, else its item."""
     parts = [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
-    root, owner = stored.snapshot.root, stored.snapshot.owner
+    root, owner, prefix = stored.snapshot.root, stored.snapshot.owner, b""
     if parts and parts[0].startswith(b"@"):
         name = os.fsdecode(parts[0][1:])
         outside = {part.name: part for part in stored.snapshot.outside}
         if name in outside:
-            root, owner, parts = outside[name].root, outside[name].owner, parts[1:]
+            root, owner = outside[name].root, outside[name].owner
+            prefix, parts = parts[0] + b"/", parts[1:]
     if not parts:
-        return Listed(b"", root, owner)
+        return Listed(prefix.rstrip(b"/"), root, owner)
     if b".." in parts:
         raise UsageError(f"{path!r} leads out of the palace")
-    return find(repository, root.tree, b"/".join(parts))
+    item = find(repository, root.tree, b"/".join(parts))
+    return item._replace(path=prefix + item.path)
 
 
 def ls(
@@ -87,7 +89,7 @@ def find_paths(
     whole = "/" in pattern
     seen: dict[tuple[str, bytes], Entry] = {}
     for stored in snapshots:
-        for item in walk(repository, stored.snapshot.root.tree):
+        for item in _everything(repository, stored):
             text = os.fsdecode(item.path if whole else item.entry.name)
             if not fnmatch.fnmatchcase(text, pattern.lstrip("/")):
                 continue
@@ -95,3 +97,10 @@ def find_paths(
             if seen.get(key) != item.entry:
                 seen[key] = item.entry
                 yield Found(stored, item.path, item.entry)
+
+
+def _everything(repository: Repository, stored: Stored) -> Iterator[Item]:
+    """Yield all of a snapshot, its outside parts last, as `@NAME/…`."""
+    yield from walk(repository, stored.snapshot.root.tree)
+    for part in stored.snapshot.outside:
+        yield from walk(repository, part.root.tree, b"@" + part.name.encode() + b"/")

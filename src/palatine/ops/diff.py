@@ -10,7 +10,7 @@ import contextlib
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from palatine.model.tree import EntryKind, Node, decode_tree
 from palatine.ops.places import avoided, signature_file
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
-from palatine.store.trees import Item, Source, items, leaves
+from palatine.store.trees import Item, Source, items, leaves, walk
 
 
 class ChangeKind(Enum):
@@ -77,12 +77,32 @@ class Remembering:
 
 
 def diff(repository: Repository, old: Stored, new: Stored) -> list[Change]:
-    """Return what changed from one snapshot to another, sorted by path."""
+    """Return what changed from one snapshot to another, sorted by path.
+
+    Paths in outside parts begin with `@NAME/`.
+    """
     repository.refresh()
-    return compare(
-        Side(Remembering(repository), old.snapshot.root.tree),
-        Side(Remembering(repository), new.snapshot.root.tree),
-    )
+    source = Remembering(repository)
+    changes = compare(Side(source, old.snapshot.root.tree), Side(source, new.snapshot.root.tree))
+    return sorted([*changes, *_outside(source, old, new)], key=lambda change: change.path)
+
+
+def _outside(source: Source, old: Stored, new: Stored) -> Iterator[Change]:
+    """Yield what changed in outside parts; one that only one side has is there or gone whole."""
+    before = {part.name: part.root.tree for part in old.snapshot.outside}
+    after = {part.name: part.root.tree for part in new.snapshot.outside}
+    for name in before.keys() | after.keys():
+        prefix = b"@" + name.encode() + b"/"
+        if name in before and name in after:
+            for one in compare(Side(source, before[name]), Side(source, after[name])):
+                old_path = None if one.old_path is None else prefix + one.old_path
+                yield replace(one, path=prefix + one.path, old_path=old_path)
+        elif name in after:
+            for item in walk(source, after[name], prefix):
+                yield _change(ChangeKind.ADDED, None, item)
+        else:
+            for item in walk(source, before[name], prefix):
+                yield _change(ChangeKind.REMOVED, item, None)
 
 
 def diff_directory(repository: Repository, old: Stored, directory: Path) -> list[Change]:

@@ -48,16 +48,20 @@ def log(repository: Repository, palace: str | None = None) -> list[Stored]:
     return snapshots[::-1]
 
 
-def derived_name(source: Path) -> str:
-    """Return the name a palace gets from its place; raises UsageError when none can be made."""
+def derived_name(source: Path, given: str | None = None) -> str:
+    """Return the name a palace gets: `given` by its layout, or from its place.
+
+    Raises UsageError when none can be made.
+    """
     resolved = source.resolve()
     name = resolved.name
     if resolved.suffix in _DATABASE_SUFFIXES and not resolved.is_dir():
         name = resolved.stem
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:128]
-    if not name:
-        raise UsageError(f"no palace name can be made of {source}", "give it one with --palace")
-    return check_palace(name)
+    for candidate in (given or "", name):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip(".-")[:128]
+        if name:
+            return check_palace(name)
+    raise UsageError(f"no palace name can be made of {source}", "give it one with --palace")
 
 
 def _palace(name: str, history: list[Stored]) -> Palace:

@@ -32,6 +32,16 @@ def parse(text: str, now_us: int) -> int:
         ) from None
 
 
+def duration(text: str) -> float:
+    """Return the seconds in `90s`, `30min`, `3h`, `2d` or a bare number; raises UsageError."""
+    found = _AGO.match(text)
+    if found:
+        return float(int(found[1]) * _SECONDS[found[2]])
+    if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
+        return float(text)
+    raise UsageError(f"{text!r} is not a length of time", "write 30s, 15min, 1h or 2d")
+
+
 def utc(time_us: int) -> datetime.datetime:
     """Return a time as a datetime in UTC."""
     return _EPOCH + datetime.timedelta(microseconds=time_us)

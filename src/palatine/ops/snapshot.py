@@ -13,8 +13,17 @@ from palatine.capture.palace import Before, Captured, Options, capture
 from palatine.capture.signatures import UNKNOWN, Signatures
 from palatine.errors import NameTaken, Refused
 from palatine.ids import Kind, ObjectId
+from palatine.layouts.base import Layout
 from palatine.model.names import check_label, check_message, join_palace
-from palatine.model.snapshot import Artifact, CapturedAs, Snapshot, Stats, encode_snapshot_file
+from palatine.model.snapshot import (
+    Artifact,
+    CapturedAs,
+    Health,
+    Snapshot,
+    Stats,
+    encode_snapshot_file,
+)
+from palatine.ops import health, parts
 from palatine.ops.places import avoided, host, signature_file, user
 from palatine.store.repository import Repository
 from palatine.store.session import Session
@@ -29,6 +38,8 @@ class Request:
     """What to snapshot, and as what.
 
     `derived` says that nobody chose the name: then a name that another path holds is refused.
+    `check`: have SQLite check the databases whose health is not known (with `force`, all).
+    `layout` is the name of the palace's layout; without one it is recognised.
     """
 
     source: Path
@@ -39,18 +50,25 @@ class Request:
     tags: Sequence[str] = ()
     force: bool = False
     capture: Options = field(default_factory=Options)
+    check: bool = False
+    layout: str | None = None
 
 
 @dataclass(frozen=True)
 class Done:
     """What came of it: the snapshot that now stands for the palace, new or not.
 
-    `left_out` are things that no snapshot holds (sockets and the like), in words.
+    `left_out` are things that no snapshot holds (sockets and the like), in words; `damaged`
+    databases that a check found to be so; `longest_pin` seconds that databases were held still;
+    `hook_failures` hooks that had to succeed and did not, in words.
     """
 
     stored: Stored
     fresh: bool
     left_out: tuple[str, ...]
+    damaged: tuple[bytes, ...] = ()
+    longest_pin: float = 0.0
+    hook_failures: tuple[str, ...] = ()
 
 
 class _Sink:
@@ -77,6 +95,7 @@ def snapshot(repository: Repository, request: Request) -> Done:
     check_message(request.message)
     source = request.source.resolve()
     _check_place(repository, source)
+    layout = _layout(repository, request, source)
     began_us, began_ns = repository.clock.now_us(), repository.clock.now_ns()
     history = _history(repository, request)
     if request.derived:
@@ -84,32 +103,66 @@ def snapshot(repository: Repository, request: Request) -> Done:
     parent = newest(one for one in history if _is_here(one, source))
     after = max((one.snapshot.time_us for one in history), default=0)
     time_us = max(began_us, after + 1)
-    place = signature_file(repository, request.tenant, request.palace, source)
     with (
-        contextlib.closing(Signatures(place)) as signatures,
+        contextlib.ExitStack() as stack,
         repository.writing(request.tenant, request.palace, time_us) as (session, writer),
     ):
-        captured = capture(
-            source,
-            _Sink(repository, writer),
-            repository.config.chunking,
-            replace(request.capture, avoid=avoided(repository)),
-            Before(
-                began_ns,
-                signatures,
-                parent.snapshot.root.tree if parent else None,
-                repository.clock,
-            ),
-            repository.reporter,
-        )
+        take = _taker(repository, request, writer, began_ns, stack)
+        before = parent.snapshot if parent else None
+        # Outside parts first: graphs and logs speak of what is in the palace by the time they do
+        beside = parts.places(layout, request.source, source)
+        gathered = parts.gather(beside, request.capture.excludes, before, take)
+        captured, signatures = take(source, before.root.tree if before else None)
         writer.flush()
         made = _snapshot(request, source, captured, parent, (time_us, began_us), writer.added)
+        made = parts.completed(made, layout, gathered, repository, before)
+        known = health.Known(before, again=request.force)
+        made = health.judged(repository, made, known, gathered.databases(captured), request.check)
         if parent is not None and not request.force and _is_equal(made, parent.snapshot):
-            _note(signatures, captured)
-            return _kept(repository, parent, request, captured)
-        stored = _commit(repository, session, made, request)
+            done = _done(_kept(repository, parent, request), False, request, captured)
+        else:
+            stored = _commit(repository, session, made, request)
+            done = _done(stored, True, request, captured)
+        done = replace(done, longest_pin=gathered.longest_pin(captured))
         _note(signatures, captured)
-    return Done(stored, True, tuple(captured.findings.left_out))
+        for one in gathered.parts:
+            _note(one.signatures, one.captured)
+    return done
+
+
+def _layout(repository: Repository, request: Request, source: Path) -> Layout:
+    from palatine.layouts import registry  # other commands need none of it
+
+    if request.layout is not None:
+        return registry.by_name(request.layout, repository.reporter)
+    return registry.match(source, repository.reporter)
+
+
+def _taker(
+    repository: Repository,
+    request: Request,
+    writer: Writer,
+    began_ns: int,
+    stack: contextlib.ExitStack,
+) -> parts.Take:
+    """Return what captures one root of a palace: the palace itself, or an outside part.
+
+    The signatures it opens are closed with `stack`.
+    """
+    settings = replace(request.capture, avoid=avoided(repository))
+    main = request.source.resolve()
+
+    def take(place: Path, old: ObjectId | None) -> tuple[Captured, Signatures]:
+        file = signature_file(repository, request.tenant, request.palace, place)
+        known = stack.enter_context(contextlib.closing(Signatures(file)))
+        options = settings if place == main else replace(settings, excludes=())
+        captured = capture(
+            place, _Sink(repository, writer), repository.config.chunking, options,
+            Before(began_ns, known, old, repository.clock), repository.reporter,
+        )  # fmt: skip
+        return captured, known
+
+    return take
 
 
 def _commit(repository: Repository, session: Session, made: Snapshot, request: Request) -> Stored:
@@ -122,11 +175,18 @@ def _commit(repository: Repository, session: Session, made: Snapshot, request: R
     return stored
 
 
-def _kept(repository: Repository, parent: Stored, request: Request, captured: Captured) -> Done:
+def _kept(repository: Repository, parent: Stored, request: Request) -> Stored:
     for tag in request.tags:
         repository.snapshots.add_tag(parent, tag)
     tags = tuple(sorted({*parent.tags, *request.tags}))
-    return Done(parent._replace(tags=tags), False, tuple(captured.findings.left_out))
+    return parent._replace(tags=tags)
+
+
+def _done(stored: Stored, fresh: bool, request: Request, captured: Captured) -> Done:
+    artifacts = stored.snapshot.artifacts if request.check else ()
+    damaged = tuple(one.path for one in artifacts if one.health == Health.DAMAGED)
+    left_out = tuple(captured.findings.left_out)
+    return Done(stored, fresh, left_out, damaged)
 
 
 def _note(signatures: Signatures, captured: Captured) -> None:
@@ -214,4 +274,4 @@ def _is_equal(made: Snapshot, parent: Snapshot) -> bool:
         parent.owner,
         parent.missing,
         parent.outside,
-    )
+    ) and not health.is_news(made, parent)

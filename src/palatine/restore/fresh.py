@@ -70,7 +70,7 @@ def _staging(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield staging
     finally:
-        _remove(staging)
+        remove(staging)
 
 
 def _remove_stale(target: Path) -> None:
@@ -78,7 +78,7 @@ def _remove_stale(target: Path) -> None:
     for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
         with contextlib.suppress(OSError), fsio.opened(left, os.O_RDONLY | os.O_DIRECTORY) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(left)
+            remove(left)
 
 
 def glob_escape(name: str) -> str:
@@ -86,7 +86,9 @@ def glob_escape(name: str) -> str:
     return "".join(f"[{one}]" if one in "*?[" else one for one in name)
 
 
-def _remove(directory: Path) -> None:
+def remove(directory: Path) -> None:
+    """Remove what a restore wrote, whatever the permissions it was given."""
+
     def unlock(remove: object, path: str, _: object) -> None:
         # restored directories may lack the write permission their own removal needs
         with contextlib.suppress(OSError):

@@ -63,9 +63,11 @@ class Database:
         except BaseException:
             self.close()
             raise
-        self.plain = head.startswith(SQLITE_MAGIC) or not head
+        self.plain = head.startswith(SQLITE_MAGIC)
         self.page_size = page_size_of(head) if self.plain else 0
         self.pinned = False
+        self.pinned_as = State.REST
+        """The state that the locks were taken for."""
 
     def close(self) -> None:
         """Close everything; the locks go with the descriptors."""
@@ -93,15 +95,26 @@ class Database:
             return State.EXCLUSIVE
         if self.wal >= 0 and os.fstat(self.wal).st_size:
             return State.CRASHED_WAL
-        journal = self._files.get(b"-journal", -1)
-        if journal >= 0 and os.pread(journal, 28, 0) not in (b"", _COLD_JOURNAL):
-            writing = ofd.holder(self.main, ofd.RESERVED_BYTE)
-            return State.ROLLBACK if writing else State.HOT_JOURNAL
+        if self._has_hot_journal() and not ofd.holder(self.main, ofd.RESERVED_BYTE):
+            # asked again: a writer may have committed between the two questions
+            return State.HOT_JOURNAL if self._has_hot_journal() else State.ROLLBACK
         return State.ROLLBACK if user or not self._says_wal() else State.REST
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody holds a lock; idle connections to a rollback database hold none."""
+        return bool(
+            ofd.holder(self.main, ofd.PENDING_BYTE, 2 + ofd.SHARED_SIZE)
+            or (self.shm >= 0 and ofd.holder(self.shm, ofd.SHM_ALIVE))
+        )
+
     def try_pin(self) -> bool:
-        """Take the locks for the state the database is in; return whether they were to be had."""
-        state = self.state()
+        """Take the locks for the state the database is in; return whether they were to be had.
+
+        A database at rest is not held still by its lock, but nobody can close it meanwhile: what a
+        service commits stays in its WAL, as long as it is short.
+        """
+        state = self.pinned_as = self.state()
         if state == State.WAL:
             self.pinned = (
                 ofd.lock_shared(self.main, ofd.SHARED_FIRST, ofd.SHARED_SIZE)
@@ -110,11 +123,12 @@ class Database:
                 and ofd.holder(self.shm, ofd.SHM_ALIVE) is not None
                 and self.same_files()
             )
-        elif state == State.ROLLBACK:
+        elif state in (State.ROLLBACK, State.REST):
             self.pinned = (
                 ofd.lock_shared(self.main, ofd.PENDING_BYTE)
                 and ofd.lock_shared(self.main, ofd.SHARED_FIRST, ofd.SHARED_SIZE)
-                and self.state() == State.ROLLBACK
+                and self._open_journal_again()
+                and self.state() == state
                 and self.same_files()
             )
             ofd.unlock(self.main, ofd.PENDING_BYTE)
@@ -155,11 +169,16 @@ class Database:
 
     def same_files(self) -> bool:
         """Whether the names still stand for the files that are open, and no other appeared."""
+        moving = {b"-journal"} if self.pinned_as == State.ROLLBACK else set()
         for suffix, fd in [(b"", self.main), *self._files.items()]:
-            if not _is_same(self._directory, self.name + suffix, fd):
+            if suffix not in moving and not _is_same(self._directory, self.name + suffix, fd):
                 return False
-        absent = {b"-wal", b"-journal"} - self._files.keys()
+        absent = {b"-wal", b"-journal"} - self._files.keys() - moving
         return not any(_exists(self._directory, self.name + suffix) for suffix in absent)
+
+    def main_stamp(self) -> tuple[int, ...]:
+        """Return what tells the main file from a changed one."""
+        return _stamp(os.fstat(self.main))
 
     def stats(self) -> tuple[tuple[int, ...], ...]:
         """Return what tells main file, WAL and journal from changed ones."""
@@ -181,6 +200,22 @@ class Database:
     def _open_sidecar(self, suffix: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._files[suffix] = os.open(self.name + suffix, _OPEN, dir_fd=self._directory)
+
+    def _has_hot_journal(self) -> bool:
+        journal = self._files.get(b"-journal", -1)
+        return (
+            journal >= 0
+            and os.pread(journal, len(_COLD_JOURNAL), 0) not in (b"", _COLD_JOURNAL)
+            and os.fstat(journal).st_nlink > 0
+        )
+
+    def _open_journal_again(self) -> bool:
+        """Take the journal that is there now: a living writer's comes and goes under our lock."""
+        stale = self._files.pop(b"-journal", -1)
+        if stale >= 0:
+            os.close(stale)
+        self._open_sidecar(b"-journal")
+        return True
 
     def _says_wal(self) -> bool:
         return os.pread(self.main, 2, 18) == b"\2\2"

@@ -6,8 +6,7 @@ import select
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -41,12 +40,6 @@ class Writer:
         """Return how many commits there have been."""
         return self._ask("count")
 
-    @contextmanager
-    def paused(self) -> Iterator[int]:
-        """Have the database closed meanwhile, and everything of the WAL in it; yields the count."""
-        yield self._ask("pause")
-        self._ask("go")
-
     def close(self) -> None:
         """End it as a program ends that is told to."""
         self._child.communicate(timeout=30)
@@ -70,48 +63,74 @@ class _Mind:
         self._prose, self._vectors, self._rng = Prose(_SEED), Vectors(_SEED), Random(_SEED)
 
     def act(self, db: sqlite3.Connection) -> None:
-        """Do one thing to one row."""
+        """Do one thing to one row, and keep the ledger of it in the same transaction."""
+        memories = recalls = 0
         action = self._rng.random()
         if action < 0.2:
-            note, now = self._prose.note(self._rng, 900), stamp(1, 0)
-            db.execute(
-                "INSERT INTO memories(id, tier, namespace, title, content, priority, created_at,"
-                " updated_at, embedding) VALUES (?, 'short', 'a', ?, ?, 5, ?, ?, ?)",
-                (hex_id(self._rng), note.title, note.body, now, now, self._vectors.draw(self._rng)),
-            )
-            return
-        (last,) = db.execute("SELECT max(rowid) FROM memories").fetchone()
-        row = (self._rng.randint(1, last),)
-        if action < 0.25:
-            db.execute("DELETE FROM memories WHERE rowid = ?", row)
+            self._learn(db)
+            memories = 1
         else:
-            db.execute("UPDATE memories SET access_count = access_count + 1 WHERE rowid = ?", row)
+            (last,) = db.execute("SELECT max(rowid) FROM memories").fetchone()
+            row = (self._rng.randint(1, last),)
+            found = db.execute("SELECT access_count FROM memories WHERE rowid = ?", row).fetchone()
+            if found and action < 0.25:
+                db.execute("DELETE FROM memories WHERE rowid = ?", row)
+                memories, recalls = -1, -found[0]
+            elif found:
+                db.execute(
+                    "UPDATE memories SET access_count = access_count + 1 WHERE rowid = ?", row
+                )
+                recalls = 1
+        db.execute(
+            "UPDATE ledger SET commits = commits + 1, memories = memories + ?,"
+            " recalls = recalls + ?", (memories, recalls),
+        )  # fmt: skip
+
+    def _learn(self, db: sqlite3.Connection) -> None:
+        note, now = self._prose.note(self._rng, 900), stamp(1, 0)
+        db.execute(
+            "INSERT INTO memories(id, tier, namespace, title, content, priority, created_at,"
+            " updated_at, embedding) VALUES (?, 'short', 'a', ?, ?, 5, ?, ?, ?)",
+            (hex_id(self._rng), note.title, note.body, now, now, self._vectors.draw(self._rng)),
+        )
+
+
+def check(database: Path) -> tuple[int, str]:
+    """Return how many commits a restored database holds, and what is wrong with it, if anything.
+
+    Each commit changed memories and ledger together: a state that no commit made shows here.
+    """
+    try:
+        with closing(sqlite3.connect(database)) as db:
+            (verdict,) = db.execute("PRAGMA integrity_check").fetchone()
+            if verdict != "ok":
+                return 0, f"SQLite says: {verdict}"
+            commits, *told = db.execute("SELECT commits, memories, recalls FROM ledger").fetchone()
+            found = db.execute("SELECT count(*), sum(access_count) FROM memories").fetchone()
+    except sqlite3.DatabaseError as error:
+        return 0, f"SQLite says: {error}"
+    return commits, "" if found == tuple(told) else f"the ledger says {told}, there are {found}"
 
 
 def main() -> None:
-    """Write until stdin ends; between commits obey `count`, `pause` and `go`."""
-    database = Path(sys.argv[1])
+    """Write until stdin ends; between commits obey `count`."""
     mind = _Mind()
     commits = 0
-    while True:
-        with closing(sqlite3.connect(database, timeout=30)) as db:
-            word = ""
-            while word in ("", "count"):
-                with db:
-                    mind.act(db)
-                commits += 1
-                word = _heard(_PAUSE_SECONDS)
-                if word == "count":
-                    _answer(commits)
-        if word != "pause":
-            return  # stdin has ended
-        _answer(commits)
-        while _heard(None) == "count":
-            _answer(commits)
-        _answer(commits)
+    with closing(sqlite3.connect(Path(sys.argv[1]), timeout=30)) as db:
+        with db:
+            db.execute("CREATE TABLE ledger(commits, memories, recalls)")
+            db.execute("INSERT INTO ledger SELECT 0, count(*), sum(access_count) FROM memories")
+        word = ""
+        while word in ("", "count"):
+            with db:
+                mind.act(db)
+            commits += 1
+            word = _heard(_PAUSE_SECONDS)
+            if word == "count":
+                _answer(commits)
 
 
-def _heard(seconds: float | None) -> str:
+def _heard(seconds: float) -> str:
     """Return the next word from stdin, an empty one if none comes in time, `end` at its end."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return (sys.stdin.readline().strip() or "end") if ready else ""

@@ -13,9 +13,9 @@ from palatine.cli.invocation import check_whole, invocation
 if TYPE_CHECKING:
     from palatine.store.snapshots import Stored
 
-EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --json")
+EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --healthy", "pal log --json")
 EXIT_CODES = {4: "a snapshot file is damaged, so something may be missing here", 10: ""}
-_HEAD = ("ID", "TIME", "PALACE", "FILES", "SIZE", "ADDED", "BY", "TAGS", "MESSAGE")
+_HEAD = ("ID", "TIME", "PALACE", "FILES", "SIZE", "ADDED", "HEALTH", "BY", "TAGS", "MESSAGE")
 
 
 def log(
@@ -26,15 +26,20 @@ def log(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="The newest N only.")
     ] = None,
+    healthy: Annotated[
+        bool,
+        typer.Option("--healthy", help="Those that are whole, with no database found damaged."),
+    ] = False,
 ) -> None:
     """List snapshots, newest first.
 
-    ADDED is what a snapshot cost: the bytes that it added to the repository.
+    ADDED is what a snapshot cost: the bytes that it added to the repository. HEALTH is what
+    pal snapshot --check found.
     """
     run = invocation(context)
     with run.open() as repository:
         found = repository.log(palace)
-        chosen = found[:limit]
+        chosen = [one for one in found if one.snapshot.healthy or not healthy][:limit]
         for name, heads in _several_heads(found).items():
             run.output.notice(
                 f"{name} has {len(heads)} heads, each of which goes on by itself: "
@@ -46,6 +51,8 @@ def log(
             run.output.table(_HEAD, [_row(one) for one in chosen], right="FILES SIZE ADDED")
             if not found:
                 run.output.say("no snapshots yet: pal snapshot makes one")
+            elif not chosen:
+                run.output.say("none of them is healthy")
         check_whole(repository)
 
 
@@ -59,6 +66,7 @@ def _row(stored: Stored) -> tuple[str, ...]:
         f"{one.stats.files:,}",
         text.size(one.stats.size),
         text.size(one.stats.added),
+        one.health.name.lower() if one.health else "",
         text.sentence(f"{one.user}@{one.host}" if one.user else one.host),
         text.sentence(", ".join(stored.tags)),
         mark + text.sentence(one.message),

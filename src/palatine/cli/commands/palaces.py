@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from palatine.cli import shapes, text
-from palatine.cli.invocation import check_whole, invocation
+from palatine.cli.invocation import Invocation, check_whole, invocation
 
-EXAMPLES = ("pal palaces", "pal palaces --json")
+EXAMPLES = ("pal palaces", "pal palaces --json", "pal palaces --discover ~/.local/share")
 EXIT_CODES = {4: "a snapshot file is damaged, so something may be missing here", 10: ""}
 
 
-def palaces(context: typer.Context) -> None:
+def palaces(
+    context: typer.Context,
+    discover: Annotated[
+        str | None,
+        typer.Option(
+            "--discover",
+            metavar="ROOT",
+            help="List instead what pal snapshot --all ROOT would take; no repository is needed.",
+        ),
+    ] = None,
+) -> None:
     """List the palaces, each with its newest snapshot."""
     run = invocation(context)
+    if discover is not None:
+        _discover(run, discover)
+        return
     with run.open() as repository:
         found = repository.palaces()
         if run.output.json:
@@ -56,3 +71,36 @@ def palaces(context: typer.Context) -> None:
                     "several places, and each goes on by itself"
                 )
         check_whole(repository)
+
+
+def _discover(run: Invocation, root: str) -> None:
+    """List the palaces below a data root, with the parts of each that live elsewhere."""
+    from palatine import api
+    from palatine.ops.parts import outside_of
+
+    found = [(one, outside_of(one.layout, one.source)) for one in api.discover(root)]
+    if run.output.json:
+        run.output.result(
+            {
+                "discovered": [
+                    {
+                        "palace": one.palace,
+                        "layout": one.layout,
+                        "source": shapes.name(str(one.source)),
+                        "outside": [
+                            {"name": part.name, "place": shapes.name(str(part.place))}
+                            for part in parts
+                        ],
+                    }
+                    for one, parts in found
+                ]
+            }
+        )
+        return
+    rows = []
+    for one, parts in found:
+        rows.append((one.palace, one.layout, text.name(str(one.source))))
+        rows += [("", f"@{part.name}", text.name(str(part.place))) for part in parts]
+    run.output.table(("PALACE", "LAYOUT", "PLACE"), rows)
+    if not found:
+        run.output.say("there is no palace below it")

@@ -38,7 +38,7 @@ def restore(
     """Put a snapshot into a new or empty directory.
 
     It is built beside TARGET, verified, and then renamed: nothing half-written is left, whatever
-    happens.
+    happens. Parts that lived outside of the palace go to TARGET.outside.
     """
     run = invocation(context)
     with run.open() as repository:
@@ -60,6 +60,13 @@ def _tell(run: Invocation, stored: Stored, done: Restored, dry_run: bool) -> Non
         f"of {text.local_time(stored.snapshot.time_us)} to {text.name(str(done.target))}: "
         f"{text.count(done.files, 'file')}, {text.size(done.size)}"
     )
+    for part in done.outside:
+        run.output.say(
+            f"@{text.sentence(part.name)}, which was {text.name(part.place)}, "
+            f"{'would go' if dry_run else 'went'} to {text.name(str(part.target))}"
+        )
+    if stored.snapshot.outside and not done.outside:
+        run.output.notice("parts of it from outside of the palace (pal show) were not restored")
     if not stored.snapshot.complete:
         gaps = text.count(len(stored.snapshot.missing), "path")
         run.output.notice(
@@ -77,6 +84,15 @@ def _shape(stored: Stored, done: Restored, dry_run: bool) -> shapes.Shape:
         "symlinks": done.symlinks,
         "bytes": done.size,
     }
+    if done.outside:
+        shape["outside"] = [
+            {
+                "name": part.name,
+                "place": shapes.name(part.place),
+                "target": shapes.name(str(part.target)),
+            }
+            for part in done.outside
+        ]
     if dry_run:
         shape["actions"] = [
             {"path": shapes.name(one.path), "kind": one.kind.name.lower(), "bytes": one.size}

@@ -9,33 +9,59 @@ import typer
 
 from palatine.cli import shapes, text
 from palatine.cli.invocation import invocation
+from palatine.cli.outcomes import artifact as told
 
 if TYPE_CHECKING:
     from palatine.store.snapshots import Stored
 
-EXAMPLES = ("pal show alpha", "pal show alpha~3", "pal show 'alpha@{2d}'")
+EXAMPLES = ("pal show alpha", "pal show alpha~3 --counts", "pal show 'alpha@{2d}'")
 EXIT_CODES = {4: "what was asked for is damaged", 10: ""}
 
 
 def show(
     context: typer.Context,
     revision: Annotated[str, typer.Argument(metavar="REV", help="See: pal help revisions")],
+    counts: Annotated[
+        bool,
+        typer.Option("--counts", help="Count its entries, as its system does: reads databases."),
+    ] = False,
 ) -> None:
     """Show everything about a snapshot but its files.
 
-    Who took it, when, of what; its parents and tags; what is missing in it.
+    Who took it, when, of what; its parents and tags; its layout, and the parts that it names, those
+    outside of the palace included; what is missing in it.
     """
     run = invocation(context)
     with run.open() as repository:
         stored = repository.resolve(revision)
+        counted = repository.counts(stored.id.hex()) if counts else {}
+        derived = _derived(stored)
         if run.output.json:
-            run.output.result({"snapshot": shapes.snapshot(stored)})
+            result: shapes.Shape = {
+                "snapshot": shapes.snapshot(stored),
+                "derived": [shapes.name(path) for path in sorted(derived)],
+            }
+            run.output.result({**result, "counts": counted} if counts else result)
             return
-        for key, value in _facts(stored):
+        facts = [*_facts(stored, derived), *_counts(counted)]
+        if counts and not counted:
+            run.output.notice(f"the layout {stored.snapshot.layout} counts nothing here")
+        for key, value in facts:
             run.output.line(f"{run.output.colour(f'{key:<10}', 'dim')}  {value}")
 
 
-def _facts(stored: Stored) -> Iterator[tuple[str, str]]:
+def _derived(stored: Stored) -> set[bytes]:
+    from palatine.ops.counts import derived
+
+    return set(derived(stored))
+
+
+def _counts(counted: dict[str, int]) -> Iterator[tuple[str, str]]:
+    for name, number in counted.items():
+        yield "count", f"{text.sentence(name.replace('_', ' '))}: {number:,}"
+
+
+def _facts(stored: Stored, derived: set[bytes]) -> Iterator[tuple[str, str]]:
     one, stats = stored.snapshot, stored.snapshot.stats
     yield "snapshot", stored.id.hex()
     yield "palace", stored.palace
@@ -66,7 +92,7 @@ def _facts(stored: Stored) -> Iterator[tuple[str, str]]:
     for part in one.outside:
         yield "outside", f"@{text.sentence(part.name)} from {text.name(part.place)}"
     for artifact in one.artifacts:
-        captured = artifact.captured.name.lower()
-        yield "artifact", f"{text.name(artifact.path)}: {text.sentence(artifact.kind)}, {captured}"
+        again = ", derived (can be made anew)" if artifact.path in derived else ""
+        yield "artifact", f"{text.name(artifact.path)}: {told(artifact)}{again}"
     for gap in one.missing:
         yield "missing", f"{text.name(gap.path)}: {text.sentence(gap.reason)}"

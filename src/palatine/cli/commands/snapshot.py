@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from palatine.cli import text
-from palatine.cli.invocation import Invocation, invocation
-from palatine.cli.outcomes import Outcome, finish, tell
-from palatine.errors import (
-    Exists,
-    NoRepository,
-    PalatineError,
-    PathNotFound,
-    RepositoryError,
-    UsageError,
-)
-
-if TYPE_CHECKING:
-    from palatine.api import Repository
+from palatine.cli.invocation import invocation
+from palatine.cli.outcomes import finish, tell
+from palatine.cli.taking import Wishes, configuration, opened, plan, sources, take
+from palatine.errors import RepositoryError, UsageError
 
 EXAMPLES = (
     "pal snapshot ~/.local/share/trusty-memory/palaces/alpha",
     'pal snapshot ~/memory.db --palace notes -m "before the upgrade" --tag keep',
     "pal snapshot --all ~/.local/share/trusty-memory/palaces",
     "pal snapshot ./palace --exclude '*.log' --exclude cache/",
+    "pal snapshot --check",
 )
 EXIT_CODES = {
-    3: "done, but not all: a palace failed, or something in one could not be read",
+    3: "done, but not all: a palace failed, something could not be read, a database is damaged",
     4: "",
     5: "refused: a database in use, a name that another path holds",
     10: "",
-    11: "",
+    11: "another process snapshots the palace, and did not end in time",
 }
 
 
 def snapshot(  # noqa: PLR0913 - each parameter is an option
     context: typer.Context,
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="A palace: a directory or a database.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="A palace: a directory or a database; else all that are configured.",
+        ),
+    ] = None,
     palace: Annotated[
         str | None,
         typer.Option("--palace", metavar="NAME", help="The palace's name; else PATH's last part."),
@@ -70,31 +63,47 @@ def snapshot(  # noqa: PLR0913 - each parameter is an option
     force: Annotated[
         bool, typer.Option("--force", help="Write a snapshot although nothing changed.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Have SQLite check the databases that were captured.")
+    ] = False,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            "--lock-timeout",
+            metavar="SECONDS",
+            min=0,
+            help="How long another snapshot of the same palace is waited for.",
+        ),
+    ] = 60.0,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Configured palaces; else $PALATINE_CONFIG, else the file in your configuration.",
+        ),
+    ] = None,
 ) -> None:
     """Keep palaces as they are now, one snapshot each.
 
     Nothing changed since the last one: no snapshot is written. Of several palaces, one that fails
-    does not stop the others. The default repository is made when it is first used.
+    does not stop the others. The default repository is made when it is first used. What the
+    configuration file says of a palace holds unless an option says otherwise.
     """
     run = invocation(context)
     _check(message, tag or ())
-    if palace is not None and len(paths) > 1:
+    known = configuration(run, config)
+    chosen = sources(paths or (), known)
+    if palace is not None and len(chosen) > 1:
         raise UsageError("one name cannot stand for several palaces", "leave out --palace")
-    with _opened(run, paths) as (repository, made):
-        take = partial(
-            repository.snapshot, palace=palace, message=message, tags=tuple(tag or ()),
-            excludes=tuple(exclude or ()), unsafe_files=unsafe_files, force=force,
-        )  # fmt: skip
-        outcomes = _plan(repository, paths, palace, all)
+    wishes = Wishes(
+        message, tuple(tag or ()), tuple(exclude or ()), unsafe_files, force, check, lock_timeout
+    )
+    with opened(run, chosen) as (repository, made):
+        outcomes = plan(repository, chosen, known, palace, all)
         for outcome in outcomes:
             if outcome.error is None:
-                run.watcher.begin(f"snapshotting {outcome.palace}")
-                try:
-                    outcome.done = take(outcome.source)
-                except PalatineError as error:
-                    outcome.error = error
-                finally:
-                    run.watcher.end()
+                take(run, repository, outcome, wishes)
             tell(run, outcome, alone=len(outcomes) == 1)
             if isinstance(outcome.error, RepositoryError):
                 break  # a source's failure is its own, the repository's is everybody's
@@ -108,58 +117,3 @@ def _check(message: str, tags: Sequence[str]) -> None:
     for one in tags:
         check_label(one)
     check_message(message)
-
-
-@contextmanager
-def _opened(run: Invocation, paths: Sequence[str]) -> Iterator[tuple[Repository, bool]]:
-    """Open the repository, and make it first if it is the default one and not there yet."""
-    from palatine import api
-
-    made = False
-    if run.location is None:
-        try:
-            api.open_repository(run.where()).close()
-        except NoRepository:
-            _check_some(paths)
-            try:
-                api.init(run.where())
-                made = True
-                run.output.say(f"made the repository {text.name(str(run.where()))}")
-            except Exists:
-                if not (run.where() / "config").exists():
-                    raise  # something else is there; otherwise somebody was quicker
-    with run.open() as repository:
-        yield repository, made
-
-
-def _check_some(paths: Sequence[str]) -> None:
-    """Raise PathNotFound when no path leads anywhere: no repository is made for a typing error."""
-    from pathlib import Path
-
-    for path in paths:
-        with suppress(RuntimeError):  # ~ and a user nobody here has
-            if Path(path).expanduser().exists():
-                return
-    raise PathNotFound(f"there is nothing at {paths[0]}", "check the path")
-
-
-def _plan(
-    repository: Repository, paths: Sequence[str], palace: str | None, all: bool
-) -> list[Outcome]:
-    """Return the palaces to take, and an error for each path that leads to none."""
-    good: list[str] = []
-    outcomes: list[Outcome] = []
-    for path in paths:
-        try:
-            found = repository.plan([path], palace=palace, all=all)
-            if not found:
-                raise UsageError(f"there is no directory below {path}", "--all takes a data root")
-            good.append(path)
-            outcomes += [Outcome(one.source, one.palace) for one in found]
-        except UsageError as error:
-            if len(paths) == 1:
-                raise
-            outcomes.append(Outcome(path, palace, error=error))
-    if len(good) > 1:
-        repository.plan(good, all=all)  # raises when two would have one name
-    return outcomes

@@ -1,0 +1,167 @@
+"""What a layout adds to a snapshot: its parts that live outside of the palace, and their kinds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from palatine.capture.databases import Taken
+from palatine.capture.excludes import matching
+from palatine.capture.palace import Captured
+from palatine.capture.pieces import Counts
+from palatine.capture.signatures import Signatures
+from palatine.errors import PathNotFound, SourceError, UsageError
+from palatine.ids import ObjectId
+from palatine.layouts.base import Layout, OutsidePart
+from palatine.model.names import check_label
+from palatine.model.snapshot import Artifact, CapturedAs, Missing, Outside, Snapshot
+from palatine.store.repository import Repository
+from palatine.store.trees import children
+
+Take = Callable[[Path, ObjectId | None], tuple[Captured, Signatures]]
+"""Captures one root; the second argument is the tree it had in the parent."""
+
+
+class Beside(NamedTuple):
+    """An outside part as it was captured."""
+
+    part: Outside
+    captured: Captured
+    signatures: Signatures
+
+    @property
+    def prefix(self) -> bytes:
+        """How paths in it begin."""
+        return b"@" + self.part.name.encode() + b"/"
+
+
+@dataclass
+class Gathered:
+    """All outside parts of a palace, and those that could not be had."""
+
+    parts: list[Beside] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    def databases(self, main: Captured) -> set[bytes]:
+        """Return the paths of all databases that were captured, in the palace and outside."""
+        found = [(b"", main), *((one.prefix, one.captured) for one in self.parts)]
+        return {
+            prefix + path
+            for prefix, captured in found
+            for path, taken in captured.databases.items()
+            if isinstance(taken, Taken)
+        }
+
+    def longest_pin(self, main: Captured) -> float:
+        """Return for how many seconds databases were held still at the longest."""
+        return max(main.longest_pin, *(one.captured.longest_pin for one in self.parts), 0.0)
+
+
+def places(layout: Layout, named: Path, source: Path) -> list[OutsidePart]:
+    """Return a palace's outside parts: beside the path that was named, and where it leads."""
+    found: dict[str, OutsidePart] = {}
+    for path in dict.fromkeys((named.absolute(), source)):
+        for part in layout.outside(path):
+            if "/" in check_label(part.name, "outside part"):
+                raise UsageError(f"the layout {layout.name} has a part named {part.name!r}")
+            found.setdefault(part.name, part)
+    return list(found.values())
+
+
+def outside_of(layout: str, path: Path) -> list[OutsidePart]:
+    """Return the outside parts of a palace whose layout has this name."""
+    from palatine.layouts import registry
+
+    return places(registry.by_name(layout), path, path.resolve())
+
+
+def gather(
+    parts: Sequence[OutsidePart], excludes: Sequence[str], parent: Snapshot | None, take: Take
+) -> Gathered:
+    """Capture the outside parts one after the other; patterns may exclude `@NAME`.
+
+    One that vanished or cannot be read is missing in the snapshot.
+    """
+    gathered = Gathered()
+    exclude = matching(excludes)
+    old = {(one.name, one.place): one.root.tree for one in parent.outside} if parent else {}
+    for part in parts:
+        name, place = b"@" + part.name.encode(), part.place.resolve()
+        if exclude(name, True) or exclude(name + b"/" + os.fsencode(place.name), place.is_dir()):
+            continue
+        try:
+            captured, signatures = take(place, old.get((part.name, os.fsencode(place))))
+        except (PathNotFound, SourceError) as error:
+            gathered.missing.append(Missing(name, error.message))
+            continue
+        outside = Outside(part.name, os.fsencode(place), captured.owner, captured.root)
+        gathered.parts.append(Beside(outside, captured, signatures))
+    return gathered
+
+
+def completed(
+    made: Snapshot,
+    layout: Layout,
+    gathered: Gathered,
+    repository: Repository,
+    parent: Snapshot | None,
+) -> Snapshot:
+    """Return the snapshot with its layout, its outside parts, and the kinds of its artifacts."""
+    stats = Counts(*msgspec.structs.astuple(made.stats)[:4])
+    artifacts = {one.path: one for one in made.artifacts}
+    missing = [*made.missing, *gathered.missing]
+    for beside in gathered.parts:
+        stats = stats.plus(beside.captured.counts)
+        findings = beside.captured.findings
+        missing += [Missing(beside.prefix + one.path, one.reason) for one in findings.missing]
+        artifacts |= {one.path: one for one in _artifacts_beside(beside)}
+    for path in _named_paths(made, layout, repository, parent):
+        artifacts.setdefault(path, Artifact(path, "file", CapturedAs.STABLE))
+    named = [
+        msgspec.structs.replace(one, kind=layout.artifact_kind(one.path) or one.kind)
+        for one in artifacts.values()
+    ]
+    return msgspec.structs.replace(
+        made,
+        layout=layout.name,
+        outside=tuple(beside.part for beside in gathered.parts),
+        stats=msgspec.structs.replace(
+            made.stats, files=stats.files, directories=stats.directories,
+            symlinks=stats.symlinks, size=stats.size,
+        ),
+        artifacts=tuple(sorted(named, key=lambda one: one.path)),
+        missing=tuple(sorted(missing, key=lambda one: one.path)),
+    )  # fmt: skip
+
+
+def _named_paths(
+    made: Snapshot, layout: Layout, repository: Repository, parent: Snapshot | None
+) -> list[bytes]:
+    """Return what lies directly in the palace and has a kind of its own."""
+    if type(layout).artifact_kind is Layout.artifact_kind:
+        return []
+    if parent is not None and (parent.root, parent.layout) == (made.root, layout.name):
+        paths = [one.path for one in parent.artifacts]  # sparing us a look at the tree
+        return [path for path in paths if b"/" not in path and layout.artifact_kind(path)]
+    paths = [item.path for item in children(repository, made.root.tree)]
+    return [path for path in paths if layout.artifact_kind(path)]
+
+
+def _artifacts_beside(beside: Beside) -> list[Artifact]:
+    captured = beside.captured
+    found = [Artifact(path, "file", CapturedAs.TORN) for path in captured.findings.torn]
+    found += [
+        Artifact(path, "sqlite", taken.how)
+        for path, taken in captured.databases.items()
+        if isinstance(taken, Taken)
+    ]
+    place = os.fsdecode(beside.part.place)
+    if not found and captured.counts.files == 1:
+        name = os.fsencode(Path(place).name)
+        found.append(Artifact(name, "file", CapturedAs.STABLE))
+    return [msgspec.structs.replace(one, path=beside.prefix + one.path) for one in found]

@@ -1,0 +1,42 @@
+"""What the tests of live palaces share: notes to write, and what they are in a database."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+
+from palatine.capture.signatures import TICK_NS
+from palatine.testing.sqlite_service import Service
+
+TABLE = "CREATE TABLE note(id INTEGER PRIMARY KEY, text TEXT, pad BLOB)"
+WAL = ("journal_mode = WAL", "wal_autocheckpoint = 0")
+
+
+def add(text: str, times: int = 1, size: int = 1000) -> str:
+    """Return a statement that adds notes."""
+    return (
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times}) "
+        f"INSERT INTO note(text, pad) SELECT '{text}', randomblob({size}) FROM n"
+    )
+
+
+def service(path: Path, *pragmas: str) -> Service:
+    """Return a service with an empty table of notes, in WAL mode unless told otherwise."""
+    made = Service(path, *(pragmas or WAL))
+    made.run(TABLE)
+    return made
+
+
+def notes(path: Path) -> list[str]:
+    """Return the notes of an image, which must be whole."""
+    uri = f"{path.absolute().as_uri()}?immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [text for (text,) in db.execute("SELECT text FROM note ORDER BY id")]
+
+
+def let_settle() -> None:
+    """Wait until what was written is older than a tick, so that its times vouch for it."""
+    time.sleep(2 * TICK_NS / 1e9)

@@ -28,6 +28,7 @@ test: $(READY)  ## run the tests, in parallel; ARGS="-k name" chooses some
 	$(PY) -m pytest -n auto $(ARGS)
 
 torture: export PALATINE_TORTURE := 1
+torture: export PYTEST_ADDOPTS := --timeout=3600
 torture: test  ## run the same tests with full counts
 
 lint: $(READY)  ## check style and formatting

@@ -23,6 +23,9 @@ DIRECTORY_MODE = 0o700
 TEMPORARY_PREFIX = ".pal-tmp-"
 """Names of temporary files where O_TMPFILE is missing; listings pass them over."""
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYNC_FILE_RANGE_WRITE = 2
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 
 
@@ -54,13 +57,21 @@ def sync_file_system(directory: Path) -> None:
 
     One syncfs(2) for many files; where the C library has none, sync(2) for all file systems.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(library, "syncfs"):
+    if not hasattr(_LIBC, "syncfs"):
         os.sync()
         return
     with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        if library.syncfs(fd) != 0:
+        if _LIBC.syncfs(fd) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
+
+
+def begin_writeback(fd: int) -> None:
+    """Have the system begin to write a file's bytes to disk, and do not wait for it.
+
+    sync_file_range(2), which Linux has; elsewhere the sync at the end does it all.
+    """
+    if hasattr(_LIBC, "sync_file_range"):
+        _LIBC.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
 class NewFile:
@@ -184,6 +195,47 @@ def rename_directory(source: Path, target: Path) -> None:
     """Move a finished directory to its name (absent, or an empty directory), durably."""
     os.rename(source, target)
     sync_directory(target.parent)
+
+
+def remove_tree(top: Path) -> None:
+    """Remove a directory of ours with everything below it, however deep and whatever its modes.
+
+    Directories are first moved up to the top: no path grows too long and nothing recurses. What is
+    not there is no error; what will not go is left.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        with opened(top, _DIRECTORY) as root:
+            os.fchmod(root, DIRECTORY_MODE)
+            while _empty_once(root):
+                pass
+        top.rmdir()
+
+
+def _empty_once(root: int) -> bool:
+    """Remove files, bring up what directories hold; return whether anything was there."""
+    with os.scandir(root) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if not is_directory:
+            os.unlink(name, dir_fd=root)
+            continue
+        os.chmod(name, DIRECTORY_MODE, dir_fd=root)
+        with opened(name, _DIRECTORY | os.O_NOFOLLOW, root) as inner:
+            _bring_up(inner, root)
+        os.rmdir(name, dir_fd=root)
+    return bool(found)
+
+
+def _bring_up(inner: int, root: int) -> None:
+    with os.scandir(inner) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            os.chmod(name, DIRECTORY_MODE, dir_fd=inner)
+            aside = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+            os.rename(name, aside, src_dir_fd=inner, dst_dir_fd=root)
+        else:
+            os.unlink(name, dir_fd=inner)
 
 
 def hard_link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:

@@ -45,7 +45,6 @@ def test_a_snapshot_killed_at_any_moment_does_no_harm(tmp_path: Path, batch: int
     longest = duration(place)
     kept = state_of(place.palace)
     taken = {place.snapshot(force=True).stored.id}
-    reused = 0
     for number in range(PER_TEST):
         new = live(place, rng)
         before = place.stored()
@@ -66,11 +65,9 @@ def test_a_snapshot_killed_at_any_moment_does_no_harm(tmp_path: Path, batch: int
         added = place.stored() - before
         # nearly all that had reached the disk is not stored again
         assert added < new + 400_000 - 0.9 * left
-        reused += left
         place.check_restores()
         for path in tmp_path.glob("restored-*"):
             shutil.rmtree(path)
-    assert reused > MIB
 
 
 def test_what_a_killed_snapshot_leaves_is_invisible(place: Place) -> None:

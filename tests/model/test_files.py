@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.model.strategies import SNAPSHOTS
 from tests.support import BLAKE3
@@ -173,6 +173,7 @@ def test_impossible_snapshots_are_refused_by_name(change: dict[str, object]) -> 
 
 @given(st.binary(max_size=60))
 def test_bytes_of_any_kind_are_no_snapshot(data: bytes) -> None:
+    assume(data != VOID)
     for body in (data, MAGIC + data, MAGIC + BLAKE3.object_id(Kind.SNAPSHOT, data) + data):
         with pytest.raises(Damaged):
             decode_snapshot_file(body, "a name", BLAKE3)

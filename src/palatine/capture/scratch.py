@@ -9,6 +9,10 @@ from palatine.model.tree import POOL_FULL, POOLED_MAX
 from palatine.store.trees import Source
 
 
+class NotKept(Exception):
+    """A chunk of which only the id was wanted."""
+
+
 class Scratch:
     """Trees, lists and pools in a temporary file; of other chunks only the ids.
 
@@ -20,6 +24,7 @@ class Scratch:
         self._digest = digest
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` does
         self._kept: dict[ObjectId, tuple[int, int]] = {}
+        self._named: set[ObjectId] = set()
 
     def put(self, kind: Kind, data: Buffer, predecessor: ObjectId | None = None) -> ObjectId:
         """Return an object's id; keep its bytes if somebody may ask for them."""
@@ -28,6 +33,8 @@ class Scratch:
         if asked_for and object_id != predecessor and object_id not in self._kept:
             self._kept[object_id] = (self._file.seek(0, 2), len(data))
             self._file.write(data)
+        elif not asked_for:
+            self._named.add(object_id)
         return object_id
 
     def name(self, kind: Kind, data: Buffer) -> ObjectId:
@@ -41,6 +48,8 @@ class Scratch:
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         """Return an object's bytes, from here or from the repository."""
         place = self._kept.get(object_id)
+        if place is None and object_id in self._named:
+            raise NotKept
         if place is None:
             return self._repository.get(kind, object_id)
         self._file.seek(place[0])

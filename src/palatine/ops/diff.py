@@ -15,9 +15,10 @@ from enum import Enum
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from palatine.capture.palace import Before, Options, capture
-from palatine.capture.scratch import Scratch
+from palatine.capture.scratch import NotKept, Scratch
 from palatine.capture.signatures import Signatures
 from palatine.errors import UsageError
 from palatine.ids import Kind, ObjectId
@@ -25,7 +26,7 @@ from palatine.model.tree import EntryKind, Node, decode_tree
 from palatine.ops.places import avoided, signature_file
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
-from palatine.store.trees import Item, Source, items, leaves, walk
+from palatine.store.trees import Item, Source, chunks, file_bytes, items, leaves, walk
 
 
 class ChangeKind(Enum):
@@ -282,7 +283,30 @@ def _same_content(old: Source, mine: Item, new: Source, its: Item) -> bool:
         return True  # what is in it is compared on its own
     if a.pooled and b.pooled:
         return _pooled(old, mine) == _pooled(new, its)
-    return (a.level, a.parts, a.holes) == (b.level, b.parts, b.holes)
+    if (a.level, a.parts, a.holes) == (b.level, b.parts, b.holes):
+        return True
+    return a.holes == b.holes and _cut_otherwise(old, mine, new, its)
+
+
+def _cut_otherwise(old: Source, mine: Item, new: Source, its: Item) -> bool:
+    """Whether two files of one size hold the same bytes, cut at other places.
+
+    A file is cut by the name it was first met under: a second name for it may tell otherwise.
+    """
+    sizes = [
+        [part.size for part in chunks(source, item.entry)]
+        for source, item in ((old, mine), (new, its))
+    ]
+    if sizes[0] == sizes[1]:
+        return False  # cut at the same places, and some chunk differs
+    digests = [blake3(), blake3()]
+    try:
+        for digest, source, item in zip(digests, (old, new), (mine, its), strict=True):
+            for data in file_bytes(source, item):
+                digest.update(data)
+    except NotKept:
+        return False  # of a live file only the ids of its chunks are known
+    return digests[0].digest() == digests[1].digest()
 
 
 def _pooled(source: Source, item: Item) -> bytes:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from palatine.fsio import remove_tree
 from palatine.model.tree import EntryKind
 from palatine.restore.directory import Written
-from palatine.restore.fresh import Selected, check_target, remove, restore_fresh
+from palatine.restore.fresh import Selected, check_target, restore_fresh
 from palatine.restore.select import Selection
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
@@ -111,7 +112,7 @@ def _beside(
         yield written
     except BaseException:
         if outside:
-            remove(outside[0].target.parent)
+            remove_tree(outside[0].target.parent)
         raise
 
 

@@ -283,6 +283,7 @@ class _OpenFile:
         if last:
             try:
                 self._writer._metadata.put(self.fd, self._item.entry, self._item.owner)
+                fsio.begin_writeback(self.fd)
             finally:
                 self._close()
             self._writer._count(1, 0)

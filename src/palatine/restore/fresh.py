@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ def _staging(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield staging
     finally:
-        remove(staging)
+        fsio.remove_tree(staging)
 
 
 def _remove_stale(target: Path) -> None:
@@ -78,26 +77,12 @@ def _remove_stale(target: Path) -> None:
     for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
         with contextlib.suppress(OSError), fsio.opened(left, os.O_RDONLY | os.O_DIRECTORY) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(left)
+            fsio.remove_tree(left)
 
 
 def glob_escape(name: str) -> str:
     """Return a name in which no character means more than itself to glob."""
     return "".join(f"[{one}]" if one in "*?[" else one for one in name)
-
-
-def remove(directory: Path) -> None:
-    """Remove what a restore wrote, whatever the permissions it was given."""
-
-    def unlock(remove: object, path: str, _: object) -> None:
-        # restored directories may lack the write permission their own removal needs
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            remove(path)  # type: ignore[operator]
-
-    if directory.is_dir():
-        shutil.rmtree(directory, onerror=unlock)
 
 
 @contextlib.contextmanager

@@ -106,11 +106,10 @@ class Contestant(ABC):
 
 
 class Palatine(Contestant):
-    """One process takes all palaces; a restore is one process per palace, added up."""
+    """The source, all palaces in one directory, is one palace to it, as it is one to the others."""
 
     name = "palatine"
-    settings = "defaults (blake3, zstd level 3); restore: one process per palace, added up"
-    palaces: tuple[str, ...] = ()  # directories below the source; none: the source is one palace
+    settings = "defaults (blake3, zstd level 3); a restore is durable on disk when it ends"
 
     @staticmethod
     def program() -> str | None:
@@ -134,17 +133,12 @@ class Palatine(Contestant):
     def commands_snapshot(self, label: str) -> list[list[str]]:
         """What takes a snapshot of the source; palatine needs no label."""
         del label
-        what = ["--all", str(self.source)] if self.palaces else [str(self.source)]
-        return [self.pal("snapshot", "-q", *what)]
+        return [self.pal("snapshot", "-q", str(self.source))]
 
     def commands_restore(self, target: Path, back: int = 0) -> list[list[str]]:
         """What restores the snapshot that lies `back` snapshots before the newest."""
-        names = self.palaces or (self.source.name,)
-        places = [target / name for name in self.palaces] or [target]
-        return [
-            self.pal("restore", "-q", f"{name}~{back}" if back else name, str(place))
-            for name, place in zip(names, places, strict=True)
-        ]
+        name = self.source.name
+        return [self.pal("restore", "-q", f"{name}~{back}" if back else name, str(target))]
 
     def commands_verify(self) -> list[list[str]]:
         """What reads and checks all stored data."""

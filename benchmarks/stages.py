@@ -60,7 +60,7 @@ class Race:
         base = self._folder()
         source = self._palaces(base / "palaces")
         self.sources["palaces"] = bytes_in(source)
-        peers = self._first("first", base, source, palaces.NAMES)
+        peers = self._first("first", base, source)
         self._repeat("unchanged", peers, Contestant.snapshot)
         for day in range(1, self.options.changed + 1):
             palaces.live_a_day(source, SEED, day)
@@ -75,7 +75,7 @@ class Race:
         source = base / "notes"
         palaces.many_small_files(source, SEED, self.options.small_files)
         self.sources["small files"] = bytes_in(source)
-        peers = self._first("small-first", base, source, ())
+        peers = self._first("small-first", base, source)
         self._repeat("small-unchanged", peers, Contestant.snapshot)
         palaces.touch_small_files(source, SEED, 1)
         self._pass("small-day", peers, Contestant.snapshot)
@@ -87,7 +87,7 @@ class Race:
             return
         base = self._folder()
         source = self._palaces(base / "palaces")
-        peer = _palatine(base / "palatine", source)
+        peer = Palatine(base / "palatine", source)
         self._step("days", peer, lambda: _begin(peer))
         oldest: Manifest = {}
         for day in range(1, self.options.days + 1):
@@ -109,7 +109,7 @@ class Race:
         base = self._folder()
         source = base / "palaces"
         palaces.create(source, SEED, 5)
-        peer = _palatine(base / "palatine", source)
+        peer = Palatine(base / "palatine", source)
         self._step("log-first", peer, lambda: _begin(peer))
         self._starts("version", peer, [peer.program() or "pal", "--version"])
         self._starts("log", peer, peer.pal("log", "-q"))
@@ -119,17 +119,13 @@ class Race:
         palaces.create(source, SEED, self.options.megabytes)
         return source
 
-    def _first(
-        self, step: str, base: Path, source: Path, names: tuple[str, ...]
-    ) -> list[Contestant]:
+    def _first(self, step: str, base: Path, source: Path) -> list[Contestant]:
         """Fresh repositories, as often as asked; those of the last time are returned."""
         peers: list[Contestant] = []
         for attempt in range(self.options.repeat):
             folder = base / f"attempt-{attempt}"
             peers = [CONTESTANTS[name](folder / name, source) for name in self.options.contestants]
             for peer in peers:
-                if isinstance(peer, Palatine):
-                    peer.palaces = names
                 self._quietly(f"{step}: init", peer, peer.init)
             self._pass(step, peers, Contestant.snapshot)
         return peers
@@ -229,12 +225,6 @@ class Race:
 def say(line: str) -> None:
     """Tell whoever watches; results go to files."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _palatine(base: Path, source: Path) -> Palatine:
-    peer = Palatine(base, source)
-    peer.palaces = palaces.NAMES
-    return peer
 
 
 def _begin(peer: Palatine) -> Usage:

@@ -269,8 +269,8 @@ class _OpenFile:
         self._writer = writer
         self._item = item
         self._left = 1
-        self._failed = False
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def begin(self) -> None:
         with self._lock:
@@ -298,7 +298,10 @@ class _OpenFile:
 
     def write(self, offset: int, part: Part) -> None:
         data = chunk(self._writer._source, part)
-        _write_at(self.fd, data, offset)
+        # One at a time: the kernel lets one write to a file, and has the others spin meanwhile,
+        # which took a quarter of a restore's processor time
+        with self._turn:
+            _write_at(self.fd, data, offset)
         self._writer._count(0, len(data))
 
 

@@ -6,7 +6,7 @@
         done = repository.snapshot("~/.local/share/trusty-memory/palaces/alpha")
         for stored in repository.log("alpha"):
             print(stored.id.hex(), stored.snapshot.stats.size)
-        repository.restore("alpha~1", "/tmp/alpha-as-it-was")
+        repository.restore("alpha~1", "alpha-as-it-was")
 
 Everything raises `palatine.PalatineError` and nothing else on purpose; see `palatine.errors`.
 """

@@ -238,6 +238,15 @@ def _bring_up(inner: int, root: int) -> None:
             os.unlink(name, dir_fd=inner)
 
 
+def exists_at(directory: int, name: bytes) -> bool:
+    """Whether an open directory holds a name that can be looked at."""
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def hard_link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
     """Give a file a second name; paths are below open directories, symlinks are not followed."""
     os.link(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support import Place, count
 
-from palatine.capture import gitdirs, walk
+from palatine.capture import directory, gitdirs
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -135,18 +135,18 @@ def new_branch(root: Path) -> None:
 def test_something_happens_at_the_worst_moment(
     place: Place, repository: Path, monkeypatch: pytest.MonkeyPatch, meddle: Meddle, moment: bytes
 ) -> None:
-    original = walk._Directory._stat
+    original = directory.Directory._stat
     happened: list[bytes] = []
 
-    def meddling(self: walk._Directory, name: bytes) -> object:
+    def meddling(self: directory.Directory, name: bytes) -> object:
         status = original(self, name)
-        if name == moment and b".git/" in self.path and not happened:
-            happened.append(self.path)
+        if name == moment and b".git/" in self._path and not happened:
+            happened.append(self._path)
             meddle(repository)
         return status
 
     commit(repository, "zeroth")
-    monkeypatch.setattr(walk._Directory, "_stat", meddling)
+    monkeypatch.setattr(directory.Directory, "_stat", meddling)
     snapshot = place.snapshot().stored.snapshot
     assert happened
     assert not [one for one in snapshot.missing if b".git" in one.path]

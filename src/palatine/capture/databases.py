@@ -254,7 +254,9 @@ class DatabaseCapture:
         pinned = one.held.state in (State.WAL, State.ROLLBACK)
         how = CapturedAs.PINNED if pinned else CapturedAs.STABLE
         if self._is_noted(one):
-            return Taken(one.signature, how, None)
+            # What nothing held still may have been opened, and written to, since it was looked at
+            still = pinned or _rests(one)
+            return Taken(one.signature, how, None) if still else None
         encrypted = one.held.database.status.st_size and not one.held.database.plain
         note = "encrypted: captured under its lock" if encrypted else ""
         if blocks is not None:
@@ -266,14 +268,13 @@ class DatabaseCapture:
 
     def _take_resting(self, one: _Instant, spool: Spool) -> Outcome | None:
         """Capture a database that nobody has open; None when somebody opened it meanwhile."""
-        database, state = one.held.database, one.held.state
         with contextlib.ExitStack() as stack:
             try:
                 image = _resting_image(one.held, stack)
             except sqlite3.Error as error:
                 return Missing(one.held.path, f"its journal cannot be rolled back: {error}")
             content = self._store(one, self._streamed(image), spool)
-        if database.stats() != one.stats or not database.same_files() or database.state() != state:
+        if not _rests(one):
             return None
         return Taken(one.signature, CapturedAs.STABLE, content)
 
@@ -345,6 +346,13 @@ def _open(root: int, path: bytes, stack: contextlib.ExitStack) -> _Open | None:
     if not database.plain and not _is_used_as_one(database, state):
         return None
     return _Open(path, database, state, directory)
+
+
+def _rests(one: _Instant) -> bool:
+    """Whether a database that nothing holds still is as it was at the instant."""
+    database = one.held.database
+    unmoved = database.stats() == one.stats and database.same_files()
+    return unmoved and database.state() == one.held.state
 
 
 def _is_used_as_one(database: Database, state: State) -> bool:

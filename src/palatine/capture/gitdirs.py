@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 
+from palatine.fsio import exists_at
+
 ATTEMPTS = 20
 """How often a git directory is walked until no object vanishes meanwhile."""
 WAIT_SECONDS = 0.02
@@ -25,7 +27,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def is_git_directory(directory: int) -> bool:
     """Whether an open directory is a repository's: `.git`, a bare one, or a submodule's."""
-    return all(_exists(directory, name) for name in (OBJECTS, b"refs", b"HEAD"))
+    return all(exists_at(directory, name) for name in (OBJECTS, b"refs", b"HEAD"))
 
 
 def is_transient(name: bytes) -> bool:
@@ -104,11 +106,3 @@ def _names(directory: int, path: bytes) -> list[bytes]:
         return [os.fsencode(name) for name in os.listdir(fd)]
     finally:
         os.close(fd)
-
-
-def _exists(directory: int, name: bytes) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from palatine.capture.context import Context, Findings
 from palatine.capture.databases import DatabaseCapture, Outcome, Terms
 from palatine.capture.excludes import matching
 from palatine.capture.files import FileReader, read_xattrs
@@ -16,7 +17,7 @@ from palatine.capture.pieces import Counts
 from palatine.capture.signatures import Signatures, stamp_ns
 from palatine.capture.sink import Sink
 from palatine.capture.survey import find_databases
-from palatine.capture.walk import Context, Findings, walk
+from palatine.capture.walk import walk
 from palatine.clock import SYSTEM, Clock
 from palatine.errors import PathNotFound, SourceError
 from palatine.events import SILENT, Reporter

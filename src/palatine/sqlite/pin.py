@@ -19,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 
 from palatine.chunking import SQLITE_MAGIC
+from palatine.fsio import exists_at
 from palatine.sqlite import ofd
 from palatine.sqlite.image import HEADER_SIZE, Image, page_size_of
 from palatine.sqlite.wal import (
@@ -174,7 +175,7 @@ class Database:
             if suffix not in moving and not _is_same(self._directory, self.name + suffix, fd):
                 return False
         absent = {b"-wal", b"-journal"} - self._files.keys() - moving
-        return not any(_exists(self._directory, self.name + suffix) for suffix in absent)
+        return not any(exists_at(self._directory, self.name + suffix) for suffix in absent)
 
     def main_stamp(self) -> tuple[int, ...]:
         """Return what tells the main file from a changed one."""
@@ -238,14 +239,6 @@ def _is_same(directory: int, name: bytes, fd: int) -> bool:
         return False
     mine = os.fstat(fd)
     return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
-
-
-def _exists(directory: int, name: bytes) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

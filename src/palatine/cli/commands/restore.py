@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from palatine.store.snapshots import Stored
 
 EXAMPLES = (
-    "pal restore alpha /tmp/alpha-as-it-was",
+    "pal restore alpha ./alpha-as-it-was",
     "pal restore 'alpha@{1d}' ./before --path notes --path palace.json",
     "pal restore alpha~2 ./before --dry-run",
 )

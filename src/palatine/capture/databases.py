@@ -200,6 +200,8 @@ class DatabaseCapture:
                 for one, header in zip(held, first, strict=True)
             )
             if first == second and not torn:
+                if not all(one.state != State.REST or _at_rest(one) for one in held):
+                    return None  # opened since it was looked at: its commits may lie in a new WAL
                 return [
                     _Instant(one, header, self._sign(one, header), one.database.stats())
                     for one, header in zip(held, first, strict=True)
@@ -346,6 +348,11 @@ def _open(root: int, path: bytes, stack: contextlib.ExitStack) -> _Open | None:
     if not database.plain and not _is_used_as_one(database, state):
         return None
     return _Open(path, database, state, directory)
+
+
+def _at_rest(one: _Open) -> bool:
+    """Whether nobody has come to a database since it was opened here."""
+    return one.database.same_files() and one.database.state() == State.REST
 
 
 def _rests(one: _Instant) -> bool:

@@ -144,7 +144,7 @@ class Repository:
         `excludes` are patterns as in a .gitignore. Nothing changed: no new snapshot (see
         `Done.fresh`) unless `force`. `check` has SQLite check the databases (`Done.damaged`).
         `lock_timeout` is how many seconds another snapshot of the palace is waited for.
-        Raises NameTaken, LiveDatabase, Refused, SourceError, Locked.
+        Raises NameTaken, Refused, PathNotFound, SourceError, Locked.
         """
         (planned,) = self.plan([path], palace=palace)
         request = snapshot_op.Request(

@@ -10,7 +10,6 @@ The family (the first level) says what the caller can do; `code` is a stable wor
     │   └── PathNotFound              the snapshot holds no such path
     ├── Refused                       possible, but not without being asked: see the hint
     │   ├── Exists                    the target is there already
-    │   ├── LiveDatabase              a database with a WAL or a journal beside it
     │   └── NameTaken                 another path holds this palace's name
     ├── SourceError                   what was to be kept cannot be read
     │   └── HookFailed                a command that had to run before the snapshot failed
@@ -78,12 +77,6 @@ class Exists(Refused):
     """The target is there already and would be lost."""
 
     code = "exists"
-
-
-class LiveDatabase(Refused):
-    """A database whose last commits lie in a WAL or a journal beside it."""
-
-    code = "live-database"
 
 
 class NameTaken(Refused):

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.capture.trees import MIB, ROOT, TREES, Thing, contents, make
 from tests.support import TORTURE, Place, count
 
-import palatine.capture.directory
 import palatine.capture.files
+import palatine.capture.leaves
 from palatine.capture.signatures import TICK_NS, UNKNOWN, signature
 from palatine.testing.builders import FakeClock, State, age, differences, state_of
 
@@ -268,7 +268,7 @@ def test_edits_within_one_tick_of_a_coarse_clock_are_noticed(
     def coarse(status: os.stat_result) -> bytes:
         return signature(Coarse(status))  # type: ignore[arg-type]
 
-    for module in (palatine.capture.directory, palatine.capture.files):
+    for module in (palatine.capture.leaves, palatine.capture.files):
         monkeypatch.setattr(module, "signature", coarse)
     path = place.palace / "note"
     clock = FakeClock()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Pal
 
+from palatine.testing.sqlite_service import Service
+
 _PAGES = 40
 
 
@@ -84,3 +86,14 @@ def test_verbose_tells_how_each_part_was_captured(pal: Pal, palace: Path) -> Non
     assert "beta: the longest pin on its databases lasted " in err
     done = pal("snapshot", palace, "--json", "--force")
     assert 0 < done.result["palaces"][0]["longest_pin_us"] < 60_000_000
+
+
+def test_verbose_tells_which_databases_are_encrypted(pal: Pal, palace: Path) -> None:
+    with Service(palace / "secret.db", "journal_mode = WAL") as one:
+        one.run("CREATE TABLE t(a)", "PRAGMA wal_checkpoint(PASSIVE)")
+        path = palace / "secret.db"
+        path.write_bytes(bytes(byte ^ 0x5A for byte in path.read_bytes()))
+        for _ in range(2):
+            err = pal("snapshot", palace, "-v").err
+            assert "  secret.db: sqlite, pinned (encrypted: captured under its lock)\n" in err
+            assert "  kg.db: sqlite, pinned\n" in err

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.support import Place
@@ -413,7 +414,7 @@ def test_a_name_that_is_none_falls_back_to_the_directory(tmp_path: Path) -> None
     made = FAMILIES["trusty-redb"](tmp_path, Random(1))
     for identity, expected in (("../../etc", "etc"), ("...", "notes"), ("", "notes")):
         file = made.palace / "palace.json"
-        file.write_text('{"id": "%s", "name": "x", "created_at": "y"}' % identity)  # noqa: UP031
+        file.write_text(json.dumps({"id": identity, "name": "x", "created_at": "y"}))
         (planned,) = plan([made.palace], None, SILENT)
         assert planned.palace == expected
 
@@ -423,5 +424,5 @@ def test_missing_tables_are_not_counted(tmp_path: Path) -> None:
         def database(self, path: bytes) -> closing[sqlite3.Connection]:
             return closing(sqlite3.connect(":memory:"))
 
-    image: Image = Empty()  # type: ignore[assignment]
+    image = cast(Image, Empty())
     assert query_counts(image, b"x", {"memories": "SELECT count(*) FROM memories"}) == {}

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from palatine.capture.signatures import TICK_NS
+from palatine.sqlite.database import Database
+from palatine.sqlite.locked import LockedDatabase
 from palatine.testing.sqlite_service import Service
 
 TABLE = "CREATE TABLE note(id INTEGER PRIMARY KEY, text TEXT, pad BLOB)"
@@ -40,3 +45,20 @@ def notes(path: Path) -> list[str]:
 def let_settle() -> None:
     """Wait until what was written is older than a tick, so that its times vouch for it."""
     time.sleep(2 * TICK_NS / 1e9)
+
+
+def once_before(
+    monkeypatch: pytest.MonkeyPatch, method: str, number: int, meddle: Callable[[], None]
+) -> None:
+    """Let something happen before the call of a database's method with this number, from 1."""
+    original = getattr(LockedDatabase, method)
+    calls = 0
+
+    def meddling(self: Database, *rest: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            meddle()
+        return original(self, *rest)
+
+    monkeypatch.setattr(LockedDatabase, method, meddling)

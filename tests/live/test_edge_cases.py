@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from tests.support import SETTINGS, Place, as_nobody, flip
 
 import palatine
 from palatine.capture import spool, walk
-from palatine.capture.databases import DatabaseCapture, Terms
+from palatine.capture.databases import DatabaseCapture
+from palatine.capture.outcomes import Target, Terms
 from palatine.errors import SourceError
 from palatine.model.snapshot import CapturedAs, Snapshot
 from palatine.testing.sqlite_service import Service
+
+pytestmark = pytest.mark.usefixtures("pins")
 
 
 def missing(snapshot: Snapshot) -> list[bytes]:
@@ -108,20 +112,43 @@ def check_as_sqlite_recovers(place: Place, path: Path) -> None:
     assert os.listdir(restored) == ["notes.db"]
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_live_database_with_damaged_sidecars_is_told(place: Place, suffix: str) -> None:
+@pytest.mark.parametrize("at", [16, 24, 32 + 8, 32 + 4096 + 24 + 8])
+def test_a_live_database_whose_wal_is_not_what_its_index_says_is_told(
+    place: Place, at: int
+) -> None:
+    """Salts and sizes say so under the pin; its checksums are for who makes the index again."""
     path = place.palace / "notes.db"
     (place.palace / "other").write_bytes(b"kept")
     with service(path) as one, service(place.palace / "sound.db") as sound:
         one.run(add("one", 100))
         sound.run(add("two"))
-        flip(Path(f"{path}{suffix}"), 16)
+        flip(Path(f"{path}-wal"), at)
         snapshot = place.snapshot().stored.snapshot
-        assert missing(snapshot) == [b"notes.db"]
-        flip(Path(f"{path}{suffix}"), 16)
+        if at == 24:  # the header's own checksum, which no reader of a live WAL looks at
+            assert snapshot.complete
+        else:
+            assert missing(snapshot) == [b"notes.db"]
+            assert sorted(os.listdir(place.restored())) == ["other", "sound.db"]
+        flip(Path(f"{path}-wal"), at)
+        assert notes(place.restored() / "sound.db") == ["two"]
+
+
+@pytest.mark.parametrize("size", [3, 4096, 10_000])
+def test_a_live_database_that_is_truncated_does_not_keep_the_rest_from_it(
+    place: Place, size: int
+) -> None:
+    """What its WAL has of it comes with it, and SQLite is the judge of what that means."""
+    path = place.palace / "notes.db"
+    with service(path) as one, service(place.palace / "sound.db") as sound:
+        one.run(add("one", 100), "PRAGMA wal_checkpoint(PASSIVE)", add("two"))
+        sound.run(add("two"))
+        os.truncate(path, size)
+        snapshot = place.snapshot().stored.snapshot
+        assert snapshot.complete, snapshot.missing
         restored = place.restored()
-    assert sorted(os.listdir(restored)) == ["other", "sound.db"]
-    assert notes(restored / "sound.db") == ["two"]
+        assert notes(restored / "sound.db") == ["two"]
+        (pages,) = one.run("PRAGMA page_count")[0]
+    assert (restored / "notes.db").stat().st_size == int(str(pages)) * 4096
 
 
 @pytest.mark.parametrize("size", [3, 100, 4096, 10_000])
@@ -178,24 +205,58 @@ def test_a_database_held_exclusively_is_missing_and_the_rest_is_kept(
     assert notes(place.restored() / "held.db") == ["one"] * 100
 
 
-def test_an_encrypted_database_in_use_is_captured_without_its_key(place: Place) -> None:
-    """What it takes from an encrypted one is that its first bytes are not SQLite's."""
+KEY = 0x5A
+
+
+def encrypt(path: Path) -> None:
+    """Make of a database what SQLCipher makes: pages that only the key tells, sound checksums."""
+    path.write_bytes(bytes(byte ^ KEY for byte in path.read_bytes()))
+    wal = Path(f"{path}-wal")
+    data = bytearray(wal.read_bytes() if wal.exists() else b"")
+    if not data:
+        return
+    size = struct.unpack_from(">I", data, 8)[0]
+    sums = struct.unpack_from(">2I", data, 24)
+    order = ">" if data[3] & 1 else "<"
+    for at in range(32, len(data), 24 + size):
+        page = bytes(byte ^ KEY for byte in data[at + 24 : at + 24 + size])
+        data[at + 24 : at + 24 + size] = page
+        sums = checksum(order, checksum(order, sums, data[at : at + 8]), page)
+        struct.pack_into(">2I", data, at + 16, *sums)
+    with wal.open("r+b") as file:
+        file.write(data)
+
+
+def checksum(order: str, sums: tuple[int, ...], data: bytes | bytearray) -> tuple[int, ...]:
+    """Return the checksum of https://www.sqlite.org/fileformat2.html#checksum_algorithm."""
+    first, second = sums
+    for one, two in struct.iter_unpack(f"{order}2I", data):
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + two + first) & 0xFFFFFFFF
+    return first, second
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_an_encrypted_database_in_use_is_captured_without_its_key(
+    place: Place, pins: str, mode: str
+) -> None:
     path = place.palace / "secret.db"
-    with service(path) as one:
+    with service(path, f"journal_mode = {mode}", "wal_autocheckpoint = 0") as one:
         one.run(add("one", 300), "PRAGMA wal_checkpoint(PASSIVE)", add("two", 100))
-        head = path.read_bytes()[:100]
-        with path.open("r+b") as file:
-            file.write(bytes(byte ^ 0x5A for byte in head))
-        snapshot = place.snapshot().stored.snapshot
-        assert how(snapshot) == {b"secret.db": CapturedAs.PINNED}
-        with path.open("r+b") as file:
-            file.write(head)
+        one.run("BEGIN", "SELECT count(*) FROM note")  # idle ones in rollback mode hold nothing
+        encrypt(path)
+        let_settle()
+        for _ in range(2):
+            done = place.snapshot()
+            pinned = CapturedAs.PINNED if pins == "locks" else CapturedAs.STABLE
+            assert how(done.stored.snapshot) == {b"secret.db": pinned}
+            ((noted, words),) = done.notes
+            assert (noted, words.split(":")[0]) == (b"secret.db", "encrypted")
+            assert ("lock" in words) == (pins == "locks")
+        assert not done.fresh
     restored = place.restored()
     assert os.listdir(restored) == ["secret.db"], "a WAL beside the image would be replayed over it"
-    with (restored / "secret.db").open("r+b") as file:
-        if file.read(16) != head[:16]:
-            file.seek(0)
-            file.write(head)
+    encrypt(restored / "secret.db")
     assert len(notes(restored / "secret.db")) == 400
 
 
@@ -265,9 +326,9 @@ def test_a_database_of_another_name_belongs_to_the_instant_from_the_second_time_
     captured: list[list[bytes]] = []
     original = DatabaseCapture.capture
 
-    def watched(self: object, root: int, paths: list[bytes]) -> object:
-        captured.append(sorted(paths))
-        return original(self, root, paths)  # type: ignore[arg-type]
+    def watched(self: DatabaseCapture, targets: list[Target]) -> object:
+        captured.append(sorted(one.path for one in targets))
+        return original(self, targets)
 
     with (
         service(place.palace / "a.db") as one,
@@ -319,7 +380,7 @@ def test_a_palace_that_disappears_is_an_error_and_no_snapshot(
         shutil.rmtree(place.palace)
         return original(*rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("palatine.capture.palace.walk", vanishing)
+    monkeypatch.setattr("palatine.capture.place.walk", vanishing)
     with place.open() as repository:
         with pytest.raises(SourceError):
             repository.snapshot(place.palace)

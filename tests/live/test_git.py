@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from tests.support import Place, count
 
-from palatine.capture import directory, gitdirs
+from palatine.capture import gitdirs
+from palatine.capture.choosing import Choice
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -135,10 +136,10 @@ def new_branch(root: Path) -> None:
 def test_something_happens_at_the_worst_moment(
     place: Place, repository: Path, monkeypatch: pytest.MonkeyPatch, meddle: Meddle, moment: bytes
 ) -> None:
-    original = directory.Directory._stat
+    original = Choice.status
     happened: list[bytes] = []
 
-    def meddling(self: directory.Directory, name: bytes) -> object:
+    def meddling(self: Choice, name: bytes) -> object:
         status = original(self, name)
         if name == moment and b".git/" in self._path and not happened:
             happened.append(self._path)
@@ -146,12 +147,40 @@ def test_something_happens_at_the_worst_moment(
         return status
 
     commit(repository, "zeroth")
-    monkeypatch.setattr(directory.Directory, "_stat", meddling)
+    monkeypatch.setattr(Choice, "status", meddling)
     snapshot = place.snapshot().stored.snapshot
     assert happened
     assert not [one for one in snapshot.missing if b".git" in one.path]
     check(place.restored() / "memory")
     git(place.restored() / "memory", "rev-parse", "--verify", "HEAD^{commit}")
+
+
+@pytest.mark.parametrize("moment", [b"HEAD", b"refs", b"objects", b"packed-refs"])
+def test_a_branch_that_is_packed_meanwhile_is_not_set_back(
+    place: Place, repository: Path, monkeypatch: pytest.MonkeyPatch, moment: bytes
+) -> None:
+    """Whose loose file is gone when `refs` is read is in what `packed-refs` has become by then.
+
+    Before, it held the branch as it was long ago: git would find nothing amiss in that.
+    """
+    pack_refs(repository)
+    commit(repository, "second")
+    original = Choice.status
+    happened: list[bytes] = []
+
+    def meddling(self: Choice, name: bytes) -> object:
+        status = original(self, name)
+        if name == moment and self._path.endswith(b".git/") and not happened:
+            happened.append(name)
+            pack_refs(repository)
+        return status
+
+    monkeypatch.setattr(Choice, "status", meddling)
+    place.snapshot()
+    assert happened
+    restored = place.restored() / "memory"
+    check(restored)
+    assert git(restored, "rev-parse", "main") == git(repository, "rev-parse", "main")
 
 
 def test_after_gc_hooks_and_empty_directories_are_there(place: Place, repository: Path) -> None:

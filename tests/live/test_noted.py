@@ -1,45 +1,69 @@
-"""A database that counts as unchanged is asked once more: somebody may just have opened it."""
+"""Databases at rest are asked once more: somebody may just have opened one and written to it."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
+import os
+from collections.abc import Iterator
 
 import pytest
+from tests.live.aid import WAL, add, let_settle, notes, once_before, service
 from tests.support import Place
 
+from palatine.capture import databases
 from palatine.capture.databases import DatabaseCapture
+from palatine.testing.sqlite_service import Service
 
-ROWS = "SELECT count(*) FROM t"
+
+@pytest.fixture
+def visitors() -> Iterator[list[Service]]:
+    """Services that came meanwhile; they stay until the test ends."""
+    came: list[Service] = []
+    yield came
+    for one in came:
+        one.close()
+
+
+def left_at_rest(place: Place, name: str) -> None:
+    service(place.palace / name).close()
+    let_settle()
+    assert sorted(os.listdir(place.palace)) == [name]
 
 
 def test_commits_made_while_others_were_pinned_are_not_passed_over(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, visitors: list[Service]
 ) -> None:
-    path = place.palace / "a.db"
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("CREATE TABLE t(a)")
-    db.commit()
-    db.close()
-    time.sleep(0.1)  # a file younger than the clock's tick is never taken for unchanged
+    left_at_rest(place, "a.db")
     place.snapshot()
-    services: list[sqlite3.Connection] = []
     instants = DatabaseCapture._instants
 
-    def meddling(self: DatabaseCapture, held: object, outcomes: object) -> object:
-        found = instants(self, held, outcomes)  # type: ignore[arg-type]
-        if not services:
-            services.append(sqlite3.connect(path))
-            services[0].execute("INSERT INTO t VALUES (1)")
-            services[0].commit()
+    def meddling(self: DatabaseCapture, *rest: object) -> object:
+        found = instants(self, *rest)  # type: ignore[arg-type]
+        if not visitors:
+            visitors.append(Service(place.palace / "a.db", *WAL))
+            visitors[0].run(add("one"))
         return found
 
     monkeypatch.setattr(DatabaseCapture, "_instants", meddling)
     place.snapshot()
-    services[0].close()
-    image = sqlite3.connect(place.restored() / "a.db")
-    try:
-        assert image.execute(ROWS).fetchone() == (1,)
-    finally:
-        image.close()
+    assert notes(place.restored() / "a.db") == ["one"]
+
+
+@pytest.mark.parametrize("firm", [False, True])
+def test_commits_to_a_new_wal_belong_to_the_instant(
+    place: Place, monkeypatch: pytest.MonkeyPatch, visitors: list[Service], firm: bool
+) -> None:
+    """Also where the database at rest was locked: that keeps nobody from opening it."""
+    left_at_rest(place, "a.db")
+    with service(place.palace / "b.db") as other:
+
+        def transfer() -> None:
+            visitors.append(Service(place.palace / "a.db", *WAL))
+            visitors[0].run(add("transfer"))
+            other.run(add("transfer"))
+
+        monkeypatch.setattr(databases, "FIRM", 0 if firm else databases.ROUNDS)
+        once_before(monkeypatch, "try_pin", 2 if firm else 1, transfer)
+        place.snapshot()
+    restored = place.restored()
+    assert notes(restored / "b.db") == ["transfer"], "came too late: the test shows nothing"
+    assert notes(restored / "a.db") == ["transfer"]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.live.aid import TABLE, WAL, add, notes, service
+from tests.capture.trees import MIB
+from tests.live.aid import TABLE, WAL, add, notes, once_before, service
 from tests.support import Place
 
+from palatine.sqlite.database import Database, State
 from palatine.sqlite.image import Image
-from palatine.sqlite.pin import Database, State
+from palatine.sqlite.locked import LockedDatabase
+from palatine.testing.builders import START_US, FakeClock
 from palatine.testing.sqlite_service import Service
 
 
@@ -33,7 +36,7 @@ def test_a_wal_that_was_backfilled_is_not_read(tmp_path: Path, directory: int) -
     """The pin does not keep a writer from beginning such a WAL anew."""
     with service(tmp_path / "notes.db") as one:
         one.run(add("one", 20), add("two", 20), "PRAGMA wal_checkpoint(PASSIVE)")
-        database = Database(directory, b"notes.db")
+        database = LockedDatabase(directory, os.fsencode(tmp_path / "notes.db"))
         try:
             assert database.try_pin()
             header = database.index_header()
@@ -50,7 +53,7 @@ def test_the_pin_keeps_checkpoints_from_the_main_file(tmp_path: Path, directory:
     path = tmp_path / "notes.db"
     with service(path) as one:
         one.run(add("one", 20), "PRAGMA wal_checkpoint(PASSIVE)", add("two", 20))
-        database = Database(directory, b"notes.db")
+        database = LockedDatabase(directory, os.fsencode(tmp_path / "notes.db"))
         try:
             assert database.try_pin()
             header = database.index_header()
@@ -63,23 +66,6 @@ def test_the_pin_keeps_checkpoints_from_the_main_file(tmp_path: Path, directory:
         assert notes(image) == ["one"] * 20 + ["two"] * 20
         one.run("PRAGMA wal_checkpoint(PASSIVE)")
         assert path.read_bytes() != main, "nothing was to be checkpointed: the test shows nothing"
-
-
-def once_before(
-    monkeypatch: pytest.MonkeyPatch, method: str, number: int, meddle: Callable[[], None]
-) -> None:
-    """Let something happen before the call of a database's method with this number, from 1."""
-    original = getattr(Database, method)
-    calls = 0
-
-    def meddling(self: Database, *rest: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == number:
-            meddle()
-        return original(self, *rest)
-
-    monkeypatch.setattr(Database, method, meddling)
 
 
 def test_all_databases_are_of_one_instant(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,3 +155,50 @@ def test_what_changed_twice_within_a_tick_is_captured_twice(place: Place) -> Non
             one.run("DELETE FROM note", add(text))
             place.snapshot()
             assert notes(place.restored() / "notes.db") == [text]
+
+
+class Coarse:
+    """A stat of a file system whose clock ticks once, at the first visit of a test."""
+
+    now_us = 0
+
+    def __init__(self, status: os.stat_result) -> None:
+        self._status = status
+        self.st_mtime_ns = self.st_ctime_ns = Coarse.now_us * 1000
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._status, name)
+
+
+@pytest.mark.parametrize("before", ["it is opened", "the instant"])
+def test_who_came_and_went_within_one_tick_of_the_clock_is_noticed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """The times of a database do not tell that it was written to twice: before and while read."""
+    path = place.palace / "notes.db"
+    texts = ["three", "two"]
+
+    def visit() -> None:
+        monkeypatch.setattr(Coarse, "now_us", START_US)
+        with Service(path, *WAL) as one:
+            one.run(f"UPDATE note SET text = '{texts.pop()}'")
+
+    with Service(path, *WAL) as one:
+        one.run(TABLE, add("one", 500, 4000))
+    statuses, read = Database.statuses, Image.read
+
+    def reading(self: Image, offset: int, length: int) -> bytes:
+        if offset == MIB and len(texts) == 1:  # half of it is read
+            visit()
+        return read(self, offset, length)
+
+    monkeypatch.setattr(Database, "statuses", lambda self: list(map(Coarse, statuses(self))))
+    monkeypatch.setattr(Image, "read", reading)
+    with service(place.palace / "other.db"), place.open(clock=FakeClock(START_US)) as repository:
+        if before == "it is opened":
+            visit()
+        else:
+            once_before(monkeypatch, "index_header", 1, visit)
+        assert repository.snapshot(place.palace).stored.snapshot.complete
+    assert texts == []
+    assert set(notes(place.restored() / "notes.db")) == {"three"}

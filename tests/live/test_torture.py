@@ -45,7 +45,7 @@ CASES = [
     Case("wal", 8192, ("persist", "truncate"), "visitor"),
 ]
 THREADS = 2
-SNAPSHOTS = -(-count(60, 1000) // len(CASES) // THREADS)
+SNAPSHOTS = -(-count(32, 1000) // len(CASES) // THREADS)
 
 
 @contextlib.contextmanager
@@ -91,6 +91,7 @@ def copy_plainly(palace: Path, target: Path) -> bool:
     return wrong
 
 
+@pytest.mark.usefixtures("pins")
 @pytest.mark.torture
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.mode}-{case.page_size}")

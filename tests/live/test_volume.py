@@ -12,7 +12,8 @@ from random import Random
 import pytest
 from tests.support import BLAKE3, count
 
-from palatine.capture.databases import DatabaseCapture, Taken, Terms
+from palatine.capture.databases import DatabaseCapture
+from palatine.capture.outcomes import Root, Taken, Target, Terms
 from palatine.clock import SYSTEM
 from palatine.events import SILENT
 from palatine.ids import Buffer, Kind, ObjectId
@@ -23,8 +24,10 @@ from palatine.testing.writers import working
 
 CASES = [("wal", 512, 0), ("wal", 4096, 2), ("wal", 65536, 0), ("delete", 1024, 1),
          ("truncate", 4096, 0), ("persist", 16384, 2)]  # fmt: skip
-CAPTURES = count(120, 2000)
+CAPTURES = count(30, 2000)
 THREADS = 3
+
+pytestmark = pytest.mark.usefixtures("pins")
 
 
 class Objects:
@@ -48,14 +51,15 @@ class Objects:
         return self._kept[object_id]
 
 
-def images_of(palace: int, target: Path, *names: str) -> list[Path]:
+def images_of(root: Root, target: Path, *names: str) -> list[Path]:
     """Capture databases together and return their images."""
     sink = Objects()
-    terms = Terms(64 << 10, 30.0, SYSTEM, SYSTEM.now_ns(), {})
-    taken = DatabaseCapture(sink, SILENT, terms, None).capture(palace, [*map(os.fsencode, names)])
+    terms = Terms(64 << 10, 30.0, SYSTEM, SYSTEM.now_ns())
+    targets = [Target(root, os.fsencode(name)) for name in names]
+    taken = DatabaseCapture(sink, SILENT, terms).capture(targets)
     images = []
-    for name in names:
-        one = taken[os.fsencode(name)]
+    for name, at in zip(names, targets, strict=True):
+        one = taken[at]
         assert isinstance(one, Taken), one
         assert one.content is not None
         image = target / f"image-{threading.get_ident()}-{name}"
@@ -71,10 +75,10 @@ def whole(sink: Objects, level: int, parts: Sequence[Part]) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(directory: Path) -> Iterator[int]:
+def opened(directory: Path) -> Iterator[Root]:
     fd = os.open(directory, os.O_RDONLY)
     try:
-        yield fd
+        yield Root(fd, os.fsencode(directory))
     finally:
         os.close(fd)
 
@@ -101,10 +105,10 @@ def test_captures_by_several_threads_are_all_committed_states(
     def captures(number: int) -> None:
         random = Random(number)
         try:
-            with opened(palace) as fd:
+            with opened(palace) as root:
                 for _ in range(CAPTURES // THREADS):
                     SYSTEM.sleep(random.random() * 0.003)
-                    (image,) = images_of(fd, tmp_path, "accounts.db")
+                    (image,) = images_of(root, tmp_path, "accounts.db")
                     wrong.append(check_accounts(image))
         except BaseException as error:
             wrong.append(repr(error))
@@ -133,6 +137,6 @@ def test_a_pair_is_captured_as_of_one_instant(
     pair = palace / "a.db", palace / "b.db"
     for path, mode in zip(pair, modes, strict=True):
         make_transfers(path, mode, 4096)
-    with opened(palace) as fd, working(role, "", 1, *pair):
+    with opened(palace) as root, working(role, "", 1, *pair):
         for _ in range(CAPTURES // 2):
-            assert check_pair(*images_of(fd, tmp_path, "a.db", "b.db")) == ""
+            assert check_pair(*images_of(root, tmp_path, "a.db", "b.db")) == ""

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -103,9 +104,9 @@ def test_a_live_directory_is_not_read_where_nothing_changed(
     read: list[bytes] = []
     inner = palatine.capture.files.FileReader.read
 
-    def noted(self: object, directory: int, name: bytes, *rest: object) -> object:
+    def noted(self: Any, directory: int, name: bytes, *rest: Any) -> object:
         read.append(name)
-        return inner(self, directory, name, *rest)  # type: ignore[arg-type]
+        return inner(self, directory, name, *rest)
 
     monkeypatch.setattr(palatine.capture.files.FileReader, "read", noted)
     with place.open() as repository:

@@ -37,8 +37,8 @@ def told(place: Place) -> list[str]:
 
 def all_of(place: Place, **codes: int) -> Hooks:
     names = ("before", "after", "on_failure")
-    commands = {name: noting(place, name, codes.get(name, 0)) for name in names}
-    return Hooks(**commands)  # type: ignore[arg-type]
+    before, after, failed = (noting(place, name, codes.get(name, 0)) for name in names)
+    return Hooks(before, after, failed)
 
 
 def test_before_and_after_with_what_they_are_told(place: Place) -> None:

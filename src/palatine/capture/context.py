@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from palatine.capture.databases import Outcome
 from palatine.capture.excludes import Exclude, nothing
 from palatine.capture.files import FileReader
+from palatine.capture.outcomes import Outcome
 from palatine.capture.owners import Owners
 from palatine.capture.pieces import Counts
-from palatine.capture.signatures import (
-    Signatures,
-)
+from palatine.capture.signatures import Signatures
 from palatine.capture.sink import Sink
 from palatine.clock import SYSTEM, Clock
 from palatine.events import Reporter
@@ -71,6 +70,19 @@ class Context:
     take_database: Callable[[bytes], Outcome | None] = lambda _: None
     first_entries: dict[tuple[int, int], tuple[bytes, Entry]] = field(default_factory=dict)
     clock: Clock = SYSTEM
+
+    def take(self, path: bytes) -> Outcome | None:
+        """Capture a database that the walk came upon, or that it wants whatever was noted of it."""
+        outcome = self.take_database(path)
+        if outcome is not None:
+            self.databases[path] = outcome
+        return outcome
+
+    def miss(self, path: bytes, error: OSError) -> None:
+        """Record what cannot be read; raises the error when it is our own disk that is full."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        self.findings.missing.append(Missing(path, error.strerror or str(error)))
 
     def forget(self, path: bytes, found: tuple[int, int, int]) -> None:
         """Take back what a walk of the directory at `path` left here: it is walked again.

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from palatine.capture.lists import ListBuilder, OldExtents
 from palatine.capture.signatures import signature
 from palatine.capture.sink import Sink
 from palatine.chunking import (
@@ -17,16 +18,11 @@ from palatine.chunking import (
     cut_fixed,
     is_rewritten_in_place,
 )
-from palatine.errors import Damaged
 from palatine.events import Reporter
-from palatine.fsio import opened
-from palatine.ids import Buffer, Kind, ObjectId
+from palatine.ids import Buffer, Kind
 from palatine.model.config import Chunking
-from palatine.model.encoding import encode
-from palatine.model.filelist import INLINE_MAX, FileList, ends_list, pieces
 from palatine.model.tree import POOLED_MAX, Entry, Part
-from palatine.sqlite.sidecars import check_at_rest
-from palatine.store.trees import extents
+from palatine.sqlite.custody import opened
 
 ATTEMPTS = 3
 """How often a file that changes while it is read is read from the start."""
@@ -66,18 +62,13 @@ class FileReader:
         sink: Sink,
         chunking: Chunking,
         reporter: Reporter,
-        unsafe: bool,
-        apart: bool = False,
+        apart: bool,
     ) -> None:
-        """`unsafe` takes databases as plain files, whatever lies beside them.
-
-        `apart`: databases are read by somebody else, and this one raises IsDatabase.
-        """
+        """`apart`: databases are read by somebody else, and this one raises IsDatabase."""
         self._apart = apart
         self._sink = sink
         self._chunking = chunking
         self._reporter = reporter
-        self._unsafe = unsafe
 
     def read(
         self, directory: int, name: bytes, before: os.stat_result, old: Entry | None
@@ -85,59 +76,44 @@ class FileReader:
         """Read a file whose stat was `before`; `old` is its entry in the parent snapshot.
 
         Raises OSError when it cannot be read, Changed when it is no regular file any more,
-        LiveDatabase when its last commits lie in a sidecar, IsDatabase.
+        IsDatabase.
         """
         with opened(name, _FLAGS, directory) as fd:
             for attempt in range(1, ATTEMPTS + 1):
-                content = self._read_once(fd, directory, name, before, old)
+                content = self._read_once(fd, name, before, old)
                 if not content.torn or attempt == ATTEMPTS:
                     return content
                 before = content.status
         raise AssertionError("unreachable")
 
     def _read_once(
-        self, fd: int, directory: int, name: bytes, before: os.stat_result, old: Entry | None
+        self, fd: int, name: bytes, before: os.stat_result, old: Entry | None
     ) -> FileContent:
         if before.st_size <= POOLED_MAX:
             small = _read_all(fd)
             if len(small) <= POOLED_MAX:
-                database = self._is_database(small)
-                return self._finish(
-                    fd, directory, name, before, database, FileContent(
-                        before, len(small), small, 0, (), (), (), torn=False
-                    )
-                )  # fmt: skip
+                self._keep_apart(small)
+                content = FileContent(before, len(small), small, 0, (), (), (), torn=False)
+                return _finished(fd, content)
         head = os.pread(fd, HEAD_SIZE, 0)
-        database = self._is_database(head)
+        self._keep_apart(head)
         run = _Run(self, fd, is_rewritten_in_place(name, head), old)
         size, holes = run.read_through()
         level, parts = run.parts()
-        content = FileContent(before, size, b"", level, parts, holes, (), torn=False)
-        return self._finish(fd, directory, name, before, database, content)
+        return _finished(fd, FileContent(before, size, b"", level, parts, holes, (), torn=False))
 
-    def _is_database(self, head: bytes) -> bool:
-        if not head.startswith(SQLITE_MAGIC):
-            return False
-        if self._apart:
+    def _keep_apart(self, head: bytes) -> None:
+        if self._apart and head.startswith(SQLITE_MAGIC):
             raise IsDatabase
-        return True
 
-    def _finish(
-        self,
-        fd: int,
-        directory: int,
-        name: bytes,
-        before: os.stat_result,
-        database: bool,
-        content: FileContent,
-    ) -> FileContent:
-        if database and not self._unsafe:
-            check_at_rest(directory, name)
-        after = os.fstat(fd)
-        if not stat.S_ISREG(after.st_mode):
-            raise Changed
-        torn = signature(after) != signature(before) or content.size != after.st_size
-        return content._replace(status=after, xattrs=read_xattrs(fd), torn=torn)
+
+def _finished(fd: int, content: FileContent) -> FileContent:
+    """Look once more at a file whose stat was `content.status` before it was read."""
+    after = os.fstat(fd)
+    if not stat.S_ISREG(after.st_mode):
+        raise Changed
+    torn = signature(after) != signature(content.status) or content.size != after.st_size
+    return content._replace(status=after, xattrs=read_xattrs(fd), torn=torn)
 
 
 class _Run:
@@ -183,66 +159,6 @@ class _Run:
         if self._in_place:
             return cut_fixed(read, start, cut.fixed)
         return cut_by_content(read, cut.minimum, cut.average, cut.maximum)
-
-
-class ListBuilder:
-    """Gathers a file's chunks into lists, a level at a time, never all chunks at once."""
-
-    def __init__(self, sink: Sink, old: Entry | None) -> None:
-        self._sink = sink
-        self._old = iter(old.parts if old is not None and old.level == 1 else ())
-        self._run: list[Part] = []
-        self._lists: list[Part] = []
-
-    def add(self, part: Part) -> None:
-        """Append a chunk."""
-        self._run.append(part)
-        if ends_list(len(self._run), part.id):
-            self._put(1, tuple(self._run), self._lists)
-            self._run = []
-
-    def finish(self) -> tuple[int, tuple[Part, ...]]:
-        """Return the level and the parts that go into the file's entry."""
-        if not self._lists and len(self._run) <= INLINE_MAX:
-            return 0, tuple(self._run)
-        if self._run:
-            self._put(1, tuple(self._run), self._lists)
-        level, parts = 1, self._lists
-        while len(parts) > INLINE_MAX:
-            level += 1
-            above: list[Part] = []
-            for run in pieces(parts):
-                self._put(level, run, above)
-            parts = above
-        return level, tuple(parts)
-
-    def _put(self, level: int, parts: tuple[Part, ...], target: list[Part]) -> None:
-        predecessor = next(self._old, None) if level == 1 else None
-        data = encode(FileList(level, parts))
-        object_id = self._sink.put(Kind.LIST, data, predecessor.id if predecessor else None)
-        target.append(Part(object_id, sum(part.size for part in parts)))
-
-
-class OldExtents:
-    """The chunks of a file as the parent snapshot has it, asked for in rising order of offsets."""
-
-    def __init__(self, sink: Sink, old: Entry | None) -> None:
-        self._extents = extents(sink, old) if old is not None else iter(())
-        self._now = self._next()
-
-    def at(self, offset: int) -> ObjectId | None:
-        """Return the id of the chunk that covered an offset."""
-        while self._now is not None and self._now[0] + self._now[1].size <= offset:
-            self._now = self._next()
-        if self._now is None or self._now[0] > offset:
-            return None
-        return self._now[1].id
-
-    def _next(self) -> tuple[int, Part] | None:
-        try:
-            return next(self._extents, None)
-        except Damaged:
-            return None  # a lost list costs only the hints
 
 
 def read_xattrs(path: int | bytes) -> tuple[tuple[bytes, bytes], ...]:

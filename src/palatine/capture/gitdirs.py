@@ -12,8 +12,11 @@ that is put back with `index.lock` in it refuses every commit.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+from palatine.capture.context import Context, Walk
 from palatine.fsio import exists_at
+from palatine.model.snapshot import Missing
 
 ATTEMPTS = 20
 """How often a git directory is walked until no object vanishes meanwhile."""
@@ -78,6 +81,22 @@ class Objects:
                 path = OBJECTS + b"/" + name
                 found |= {path + b"/" + one for one in _names(self._directory, path)}
         return {path for path in found if not is_transient(path.rpartition(b"/")[2])}
+
+
+def settled(context: Context, fd: int, path: bytes, again: Callable[[Objects], Walk]) -> Walk:
+    """Walk an open git directory again and again until no object vanishes meanwhile."""
+    for attempt in range(ATTEMPTS):
+        mark = context.findings.mark()
+        objects = Objects(fd)
+        done = yield from again(objects)
+        if objects.all_there():
+            return done
+        if attempt < ATTEMPTS - 1:
+            context.forget(path, mark)
+            context.clock.sleep(WAIT_SECONDS * (attempt + 1))
+    reason = "git went on deleting objects while they were read"
+    context.findings.missing.append(Missing(path.rstrip(b"/") or b".", reason))
+    return done
 
 
 def _gc_runs(directory: int) -> bool:

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 from palatine.capture.context import Context
 from palatine.capture.pieces import OldPiece
-from palatine.capture.signatures import (
-    SIGNATURE_SIZE,
-    Record,
-)
+from palatine.capture.signatures import SIGNATURE_SIZE, Record
 from palatine.capture.sink import Sink
 from palatine.errors import Damaged
 from palatine.ids import Kind, ObjectId

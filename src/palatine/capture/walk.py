@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from palatine.capture import gitdirs
 from palatine.capture.context import Context, Subdirectory, Walk
-from palatine.capture.directory import Directory
-from palatine.capture.names import sorted_names
+from palatine.capture.directory import Directory, walk_of
 from palatine.ids import ObjectId
 
 
@@ -22,10 +20,11 @@ def walk(
 
     `names` restricts what is taken of it; `old` is the tree it had in the parent snapshot.
     """
-    chosen = sorted_names(directory) if names is None else iter(sorted(names))
-    git = names is None and gitdirs.is_git_directory(directory)
-    top = Directory(context, directory, b"", old, in_git=git)
-    stack: list[Walk] = [top.run_settled() if git else top.run(chosen)]
+    if names is None:
+        top = walk_of(context, directory, b"", old, in_git=False)
+    else:
+        top = Directory(context, directory, b"", old).run(sorted(names))
+    stack: list[Walk] = [top]
     result: Subdirectory | None = None
     error: OSError | None = None
     try:

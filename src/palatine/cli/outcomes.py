@@ -76,8 +76,10 @@ def tell(run: Invocation, outcome: Outcome, alone: bool, when: str = "") -> None
 def _explain(run: Invocation, done: Done) -> None:
     """Tell who wants to know more how each part was captured."""
     stored = done.stored
+    notes = dict(done.notes)
     for part in stored.snapshot.artifacts:
-        run.output.explain(f"  {text.name(part.path)}: {artifact(part)}")
+        note = f" ({notes[part.path]})" if part.path in notes else ""
+        run.output.explain(f"  {text.name(part.path)}: {artifact(part)}{note}")
     if done.longest_pin:
         lasted = f"{done.longest_pin * 1000:.1f} ms"
         run.output.explain(f"{stored.palace}: the longest pin on its databases lasted {lasted}")

@@ -215,7 +215,7 @@ def fill_closed_streams() -> None:
     """Put a stream that swallows everything where stdout or stderr is closed."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays
 
 
 def _prepared(stream: TextIO) -> TextIO:

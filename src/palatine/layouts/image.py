@@ -28,9 +28,10 @@ class SnapshotImage:
 
     def files(self, directory: bytes = b"") -> Iterator[bytes]:
         """Yield the paths of the files directly in a directory; none if it is not there."""
-        tree, inner = self._snapshot.resolve(directory)
-        if inner:
-            item = self._find(tree, inner)
+        place = self._snapshot.resolve(directory)
+        tree = place.root.tree
+        if place.inner:
+            item = self._find(tree, place.inner)
             if item is None or item.entry.kind != EntryKind.DIRECTORY:
                 return
             tree = item.entry.tree
@@ -69,8 +70,8 @@ class SnapshotImage:
                 yield connection
 
     def _file(self, path: bytes) -> Item | None:
-        tree, inner = self._snapshot.resolve(path)
-        item = self._find(tree, inner)
+        place = self._snapshot.resolve(path)
+        item = self._find(place.root.tree, place.inner)
         return item if item is not None and item.entry.kind == EntryKind.FILE else None
 
     def _find(self, tree: ObjectId, path: bytes) -> Item | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -79,6 +80,17 @@ class Stats(Stored, frozen=True):
     added: int
 
 
+class Place(NamedTuple):
+    """Where in a snapshot a path leads: a root and its owner, what the paths of all below the root
+    begin with, and the path from there.
+    """
+
+    root: Entry
+    owner: Owner
+    prefix: bytes
+    inner: bytes
+
+
 class Snapshot(Stored, frozen=True):
     """A palace at a moment.
 
@@ -110,14 +122,14 @@ class Snapshot(Stored, frozen=True):
         """Whether everything that should be in it is."""
         return not self.missing
 
-    def resolve(self, path: bytes) -> tuple[ObjectId, bytes]:
-        """Return the tree a path begins in (`@NAME/…`: an outside part's), and the rest of it."""
+    def resolve(self, path: bytes) -> Place:
+        """Return where a path leads: into the palace or, `@NAME/…`, into an outside part."""
         if path.startswith(b"@"):
             name, _, inner = path[1:].partition(b"/")
             for part in self.outside:
                 if part.name.encode() == name:
-                    return part.root.tree, inner
-        return self.root.tree, path
+                    return Place(part.root, part.owner, b"@" + name + b"/", inner)
+        return Place(self.root, self.owner, b"", path)
 
     @property
     def healthy(self) -> bool:
@@ -130,7 +142,14 @@ class Snapshot(Stored, frozen=True):
         return max((one.health for one in self.artifacts), default=Health.UNKNOWN)
 
 
-_DECODER = Decoder(Snapshot)
+def _without_health(snapshot: Snapshot) -> bytes:
+    """Return a snapshot's bytes as they were written before artifacts had a field for health."""
+    fields = {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+    fields["artifacts"] = [(one.path, one.kind, one.captured) for one in snapshot.artifacts]
+    return encode(tuple(fields.values()))
+
+
+_DECODER = Decoder(Snapshot, _without_health)
 
 
 def encode_snapshot_file(snapshot: Snapshot, digest: Digest) -> tuple[ObjectId, bytes]:

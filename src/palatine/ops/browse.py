@@ -35,18 +35,12 @@ class Found:
 def locate(repository: Repository, stored: Stored, path: str) -> Listed | Item:
     """Return what lies at a path of a snapshot: the root for an empty one, else its item."""
     parts = [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
-    root, owner, prefix = stored.snapshot.root, stored.snapshot.owner, b""
-    if parts and parts[0].startswith(b"@"):
-        name = os.fsdecode(parts[0][1:])
-        outside = {part.name: part for part in stored.snapshot.outside}
-        if name in outside:
-            root, owner = outside[name].root, outside[name].owner
-            prefix, parts = parts[0] + b"/", parts[1:]
-    if not parts:
-        return Listed(prefix.rstrip(b"/"), root, owner)
     if b".." in parts:
         raise UsageError(f"{path!r} leads out of the palace")
-    item = find(repository, root.tree, b"/".join(parts))
+    root, owner, prefix, inner = stored.snapshot.resolve(b"/".join(parts))
+    if not inner:
+        return Listed(prefix.rstrip(b"/"), root, owner)
+    item = find(repository, root.tree, inner)
     return item._replace(path=prefix + item.path)
 
 

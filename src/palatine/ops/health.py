@@ -113,14 +113,9 @@ class _Checker:
             return Verdict(Health.UNKNOWN, f"no copy can be made: {error.strerror or error}")
 
     def _find(self, snapshot: Snapshot, path: bytes) -> Item | None:
-        tree = snapshot.root.tree
-        for part in snapshot.outside:
-            prefix = b"@" + part.name.encode() + b"/"
-            if path.startswith(prefix):
-                tree, path = part.root.tree, path.removeprefix(prefix)
-                break
+        place = snapshot.resolve(path)
         try:
-            return find(self._repository, tree, path)
+            return find(self._repository, place.root.tree, place.inner)
         except PathNotFound:
             return None
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from palatine.capture.databases import Taken
 from palatine.capture.excludes import matching
+from palatine.capture.outcomes import Taken
 from palatine.capture.palace import Captured
 from palatine.capture.pieces import Counts
-from palatine.capture.signatures import Signatures
 from palatine.errors import PathNotFound, SourceError, UsageError
 from palatine.ids import ObjectId
 from palatine.layouts.base import Layout, OutsidePart
@@ -23,8 +22,13 @@ from palatine.model.snapshot import Artifact, CapturedAs, Missing, Outside, Snap
 from palatine.store.repository import Repository
 from palatine.store.trees import children
 
-Take = Callable[[Path, ObjectId | None], tuple[Captured, Signatures]]
-"""Captures one root; the second argument is the tree it had in the parent."""
+
+class Wanted(NamedTuple):
+    """An outside part to capture: its name, where it lies, the tree it had in the parent."""
+
+    name: str
+    place: Path
+    old: ObjectId | None
 
 
 class Beside(NamedTuple):
@@ -32,7 +36,6 @@ class Beside(NamedTuple):
 
     part: Outside
     captured: Captured
-    signatures: Signatures
 
     @property
     def prefix(self) -> bytes:
@@ -47,15 +50,12 @@ class Gathered:
     parts: list[Beside] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
-    def databases(self, main: Captured) -> set[bytes]:
-        """Return the paths of all databases that were captured, in the palace and outside."""
-        found = [(b"", main), *((one.prefix, one.captured) for one in self.parts)]
-        return {
-            prefix + path
-            for prefix, captured in found
-            for path, taken in captured.databases.items()
-            if isinstance(taken, Taken)
-        }
+    def databases(self, main: Captured) -> Iterator[tuple[bytes, Taken]]:
+        """Yield the databases that were captured, in the palace and outside, with their paths."""
+        for prefix, captured in [(b"", main), *((one.prefix, one.captured) for one in self.parts)]:
+            for path, taken in captured.databases.items():
+                if isinstance(taken, Taken):
+                    yield prefix + path, taken
 
     def longest_pin(self, main: Captured) -> float:
         """Return for how many seconds databases were held still at the longest."""
@@ -80,27 +80,36 @@ def outside_of(layout: str, path: Path) -> list[OutsidePart]:
     return places(registry.by_name(layout), path, path.resolve())
 
 
-def gather(
-    parts: Sequence[OutsidePart], excludes: Sequence[str], parent: Snapshot | None, take: Take
-) -> Gathered:
-    """Capture the outside parts one after the other; patterns may exclude `@NAME`.
-
-    One that vanished or cannot be read is missing in the snapshot.
-    """
-    gathered = Gathered()
+def wanted(
+    parts: Sequence[OutsidePart], excludes: Sequence[str], parent: Snapshot | None
+) -> list[Wanted]:
+    """Return the outside parts to capture; patterns may exclude `@NAME`."""
     exclude = matching(excludes)
     old = {(one.name, one.place): one.root.tree for one in parent.outside} if parent else {}
+    found = []
     for part in parts:
         name, place = b"@" + part.name.encode(), part.place.resolve()
         if exclude(name, True) or exclude(name + b"/" + os.fsencode(place.name), place.is_dir()):
             continue
-        try:
-            captured, signatures = take(place, old.get((part.name, os.fsencode(place))))
-        except (PathNotFound, SourceError) as error:
-            gathered.missing.append(Missing(name, error.message))
-            continue
-        outside = Outside(part.name, os.fsencode(place), captured.owner, captured.root)
-        gathered.parts.append(Beside(outside, captured, signatures))
+        found.append(Wanted(part.name, place, old.get((part.name, os.fsencode(place)))))
+    return found
+
+
+def gather(
+    parts: Sequence[Wanted], results: Sequence[Captured | PathNotFound | SourceError]
+) -> Gathered:
+    """Return the outside parts by what came of each.
+
+    One that vanished or cannot be read is missing in the snapshot.
+    """
+    gathered = Gathered()
+    for part, captured in zip(parts, results, strict=True):
+        if isinstance(captured, Captured):
+            place = os.fsencode(part.place)
+            outside = Outside(part.name, place, captured.owner, captured.root)
+            gathered.parts.append(Beside(outside, captured))
+        else:
+            gathered.missing.append(Missing(b"@" + part.name.encode(), captured.message))
     return gathered
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from palatine.capture.databases import Taken
-from palatine.capture.palace import Before, Captured, Options, capture
+from palatine.capture.outcomes import Taken
+from palatine.capture.palace import Before, Captured, Options, Place, capture_together
 from palatine.capture.signatures import UNKNOWN, Signatures
-from palatine.errors import NameTaken, Refused
+from palatine.errors import NameTaken, PalatineError, Refused
 from palatine.ids import Kind, ObjectId
 from palatine.layouts.base import Layout
 from palatine.model.names import check_label, check_message, join_palace
@@ -60,7 +60,8 @@ class Done:
 
     `left_out` are things that no snapshot holds (sockets and the like), in words; `damaged`
     databases that a check found to be so; `longest_pin` seconds that databases were held still;
-    `hook_failures` hooks that had to succeed and did not, in words.
+    `hook_failures` hooks that had to succeed and did not, in words; `notes` what there is to say of
+    the capture of a path, in words.
     """
 
     stored: Stored
@@ -69,6 +70,7 @@ class Done:
     damaged: tuple[bytes, ...] = ()
     longest_pin: float = 0.0
     hook_failures: tuple[str, ...] = ()
+    notes: tuple[tuple[bytes, str], ...] = ()
 
 
 class _Sink:
@@ -88,7 +90,7 @@ def snapshot(repository: Repository, request: Request) -> Done:
     """Snapshot a palace.
 
     Nothing changed since its parent: no new snapshot, unless forced; tags go to the parent then.
-    Raises NameTaken, Refused, LiveDatabase, SourceError, and what the repository raises.
+    Raises NameTaken, Refused, PathNotFound, SourceError, and what the repository raises.
     """
     for tag in request.tags:
         check_label(tag)
@@ -107,27 +109,34 @@ def snapshot(repository: Repository, request: Request) -> Done:
         contextlib.ExitStack() as stack,
         repository.writing(request.tenant, request.palace, time_us) as (session, writer),
     ):
-        take = _taker(repository, request, writer, began_ns, stack)
         before = parent.snapshot if parent else None
-        # Outside parts first: graphs and logs speak of what is in the palace by the time they do
         beside = parts.places(layout, request.source, source)
-        gathered = parts.gather(beside, request.capture.excludes, before, take)
-        captured, signatures = take(source, before.root.tree if before else None)
+        outside = parts.wanted(beside, request.capture.excludes, before)
+        # Outside parts first: graphs and logs speak of what is in the palace by the time they do
+        wanted = [(one.place, one.old) for one in outside]
+        wanted.append((source, before.root.tree if before else None))
+        places = _places(repository, request, wanted, began_ns, stack)
+        results = capture_together(
+            places, _Sink(repository, writer), repository.config.chunking, repository.reporter
+        )
+        captured = results.pop()
+        if not isinstance(captured, Captured):
+            raise captured
+        gathered = parts.gather(outside, results)
         writer.flush()
         made = _snapshot(request, source, captured, parent, (time_us, began_us), writer.added)
         made = parts.completed(made, layout, gathered, repository, before)
+        databases = dict(gathered.databases(captured))
         known = health.Known(before, again=request.force)
-        made = health.judged(repository, made, known, gathered.databases(captured), request.check)
+        made = health.judged(repository, made, known, databases, request.check)
         if parent is not None and not request.force and _is_equal(made, parent.snapshot):
             done = _done(_kept(repository, parent, request), False, request, captured)
         else:
             stored = _commit(repository, session, made, request)
             done = _done(stored, True, request, captured)
-        done = replace(done, longest_pin=gathered.longest_pin(captured))
-        _note(signatures, captured)
-        for one in gathered.parts:
-            _note(one.signatures, one.captured)
-    return done
+        for place, result in zip(places, [*results, captured], strict=True):
+            _note(place.before.signatures, result)
+    return replace(done, longest_pin=gathered.longest_pin(captured), notes=_notes(databases))
 
 
 def _layout(repository: Repository, request: Request, source: Path) -> Layout:
@@ -138,31 +147,26 @@ def _layout(repository: Repository, request: Request, source: Path) -> Layout:
     return registry.match(source, repository.reporter)
 
 
-def _taker(
+def _places(
     repository: Repository,
     request: Request,
-    writer: Writer,
+    wanted: Sequence[tuple[Path, ObjectId | None]],
     began_ns: int,
     stack: contextlib.ExitStack,
-) -> parts.Take:
-    """Return what captures one root of a palace: the palace itself, or an outside part.
+) -> list[Place]:
+    """Return what to capture: outside parts and the palace, each with the tree it had.
 
-    The signatures it opens are closed with `stack`.
+    The signatures that are opened are closed with `stack`.
     """
     settings = replace(request.capture, avoid=avoided(repository))
     main = request.source.resolve()
-
-    def take(place: Path, old: ObjectId | None) -> tuple[Captured, Signatures]:
-        file = signature_file(repository, request.tenant, request.palace, place)
+    places = []
+    for source, old in wanted:
+        file = signature_file(repository, request.tenant, request.palace, source)
         known = stack.enter_context(contextlib.closing(Signatures(file)))
-        options = settings if place == main else replace(settings, excludes=())
-        captured = capture(
-            place, _Sink(repository, writer), repository.config.chunking, options,
-            Before(began_ns, known, old, repository.clock), repository.reporter,
-        )  # fmt: skip
-        return captured, known
-
-    return take
+        options = settings if source == main else replace(settings, excludes=())
+        places.append(Place(source, options, Before(began_ns, known, old, repository.clock)))
+    return places
 
 
 def _commit(repository: Repository, session: Session, made: Snapshot, request: Request) -> Stored:
@@ -189,7 +193,14 @@ def _done(stored: Stored, fresh: bool, request: Request, captured: Captured) -> 
     return Done(stored, fresh, left_out, damaged)
 
 
-def _note(signatures: Signatures, captured: Captured) -> None:
+def _notes(databases: dict[bytes, Taken]) -> tuple[tuple[bytes, str], ...]:
+    return tuple((path, taken.note) for path, taken in sorted(databases.items()) if taken.note)
+
+
+def _note(signatures: Signatures, captured: Captured | PalatineError) -> None:
+    """Note what was captured, for the next time; nothing of what could not be."""
+    if not isinstance(captured, Captured):
+        return
     noted = {
         path: taken.signature
         for path, taken in captured.databases.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from palatine.ids import Kind
@@ -23,10 +25,10 @@ XATTRS = st.dictionaries(NAMES, st.binary(max_size=20), max_size=2).map(
 )
 
 
-def _file(draw: st.DrawFn, common: dict[str, object]) -> Entry:
+def _file(draw: st.DrawFn, common: dict[str, Any]) -> Entry:
     size = draw(st.integers(0, POOLED_MAX))
     if draw(st.booleans()):
-        return Entry(kind=EntryKind.FILE, size=size, **common)  # type: ignore[arg-type]
+        return Entry(kind=EntryKind.FILE, size=size, **common)
     parts: list[Part] = []
     holes: list[tuple[int, int]] = []
     at = 0
@@ -39,14 +41,14 @@ def _file(draw: st.DrawFn, common: dict[str, object]) -> Entry:
     level = draw(st.integers(0, 8)) if parts else 0
     return Entry(
         kind=EntryKind.FILE, size=at, level=level, parts=tuple(parts), holes=tuple(holes),
-        **common,  # type: ignore[arg-type]
+        **common,
     )  # fmt: skip
 
 
 @st.composite
 def entries(draw: st.DrawFn, name: bytes, owners: int) -> Entry:
     """One entry of any kind."""
-    common: dict[str, object] = {
+    common: dict[str, Any] = {
         "name": name,
         "mode": draw(st.integers(0, 0o7777)),
         "owner": draw(st.integers(0, owners - 1)),
@@ -57,8 +59,8 @@ def entries(draw: st.DrawFn, name: bytes, owners: int) -> Entry:
     if kind == EntryKind.FILE:
         return _file(draw, common)
     if kind == EntryKind.DIRECTORY:
-        return Entry(kind=kind, parts=(Part(draw(IDS), 0),), **common)  # type: ignore[arg-type]
-    return Entry(kind=kind, target=draw(NAMES), **common)  # type: ignore[arg-type]
+        return Entry(kind=kind, parts=(Part(draw(IDS), 0),), **common)
+    return Entry(kind=kind, target=draw(NAMES), **common)
 
 
 @st.composite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from palatine.model.encoding import encode
 from palatine.model.snapshot import (
     MAGIC,
     VOID,
+    Artifact,
+    CapturedAs,
     Snapshot,
     Stats,
     decode_snapshot_file,
@@ -35,7 +38,7 @@ def with_checksum(line: bytes) -> bytes:
 
 def changed(**fields: object) -> bytes:
     values = json.loads(encode_config(CONFIG).split(b"\n")[0])
-    return with_checksum(json.dumps(values | fields).encode())
+    return with_checksum(json.dumps(values | fields, separators=(",", ":")).encode())
 
 
 def plain_snapshot() -> Snapshot:
@@ -164,8 +167,6 @@ def forged(snapshot: Snapshot) -> bytes:
     ],
 )
 def test_impossible_snapshots_are_refused_by_name(change: dict[str, object]) -> None:
-    import msgspec
-
     bad = msgspec.structs.replace(plain_snapshot(), **change)
     with pytest.raises(PalatineError):
         decode_snapshot_file(forged(bad), "a name", BLAKE3)
@@ -177,3 +178,28 @@ def test_bytes_of_any_kind_are_no_snapshot(data: bytes) -> None:
     for body in (data, MAGIC + data, MAGIC + BLAKE3.object_id(Kind.SNAPSHOT, data) + data):
         with pytest.raises(Damaged):
             decode_snapshot_file(body, "a name", BLAKE3)
+
+
+def test_a_config_with_more_than_it_needs_is_malformed() -> None:
+    line, _, _ = encode_config(CONFIG).partition(b"\n")
+    assert decode_config(with_checksum(line)) == CONFIG
+    for other in (line.replace(b":", b": ", 1), line.replace(b',"features":[]', b"")):
+        assert other != line
+        with pytest.raises(Malformed, match="canonical"):
+            decode_config(with_checksum(other))
+
+
+def test_a_snapshot_of_the_time_before_health_is_read() -> None:
+    artifact = Artifact(b"a.db", "sqlite", CapturedAs.PINNED)
+    snapshot = msgspec.structs.replace(plain_snapshot(), artifacts=(artifact, artifact))
+    data = encode(snapshot)
+    short = data.replace(encode(artifact), b"\x93" + encode(artifact)[1:-1])
+    assert len(short) == len(data) - 2
+    object_id = BLAKE3.object_id(Kind.SNAPSHOT, short)
+    found = decode_snapshot_file(MAGIC + object_id + short, "a name", BLAKE3)
+    assert found == (object_id, snapshot)
+    mixed = data.replace(encode(artifact), b"\x93" + encode(artifact)[1:-1], 1)
+    with pytest.raises(Malformed, match="a name does not follow the format: its encoding"):
+        decode_snapshot_file(
+            MAGIC + BLAKE3.object_id(Kind.SNAPSHOT, mixed) + mixed, "a name", BLAKE3
+        )

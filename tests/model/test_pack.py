@@ -166,6 +166,18 @@ def test_later_versions_are_named_as_such() -> None:
     assert INDEX_MAGIC == b"PALINDX\x01"
 
 
+def test_footers_and_segments_are_canonical() -> None:
+    frame = Frame(FrameKind.PLAIN, HEADER_SIZE, 50, (Member(Kind.CHUNK, ID, 60),))
+    footer, segment = encode(Footer((frame,))), encode_segment([Listing(ID, 500, (frame,))])
+    short = b"\x94" + encode(frame)[1:-3]  # without base and ordinal, which have defaults
+    decode_footer(footer, ID, 500)
+    decode_segment(segment, "index/x")
+    with pytest.raises(Malformed, match="not canonical"):
+        decode_footer(footer.replace(encode(frame), short), ID, 500)
+    with pytest.raises(Malformed, match="not canonical"):
+        decode_segment(segment.replace(encode(frame), short), "index/x")
+
+
 def test_a_footer_with_what_is_reserved_is_of_a_newer_palatine() -> None:
     with pytest.raises(FormatTooNew):
         decode_footer(encode(Footer((), b"parity")), ID, 500)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -30,9 +32,9 @@ OWNER = Owner(0, "root", 0, "root")
 TREES = st.one_of(piece_values(), node_values())
 
 
-def file(name: bytes, **changes: object) -> Entry:
+def file(name: bytes, **changes: Any) -> Entry:
     return Entry(**{"name": name, "kind": EntryKind.FILE, "mode": 0o644, "owner": 0,
-                    "mtime_ns": 1, "size": 5, **changes})  # type: ignore[arg-type]  # fmt: skip
+                    "mtime_ns": 1, "size": 5, **changes})  # fmt: skip
 
 
 def piece(*entries: Entry) -> bytes:
@@ -49,6 +51,33 @@ def test_a_tree_survives_its_encoding(tree: Tree) -> None:
 def test_a_tree_has_one_encoding(tree: Tree) -> None:
     data = encode(tree)
     assert encode(decode_tree(data, ID)) == data
+
+
+@given(TREES, st.data())
+def test_no_other_encoding_of_a_tree_is_one(tree: Tree, draw: st.DataObject) -> None:
+    """An integer that takes more bytes than it must, for instance."""
+    data = encode(tree)
+    small = [at for at, byte in enumerate(data) if byte < 0x80]
+    at = draw.draw(st.sampled_from(small))
+    other = data[:at] + b"\xcc" + data[at:]
+    with pytest.raises(Malformed):
+        decode_tree(other, ID)
+
+
+def test_the_message_says_that_an_encoding_is_not_canonical() -> None:
+    for longer in (b"\xdc\x00\x04\x00\x90\x90\x90", b"\x94\xcc\x00\x90\x90\x90"):
+        with pytest.raises(Malformed, match="not canonical"):
+            decode_tree(longer, ID)
+    whole = encode(Entry(b"a", EntryKind.FILE, 0o644, 0, 1))
+    short = b"\x95" + whole[1 : len(encode((b"a", 0, 0o644, 0, 1)))]
+    tree = piece(Entry(b"a", EntryKind.FILE, 0o644, 0, 1))
+    assert isinstance(decode_tree(tree, ID), Piece)
+    with pytest.raises(Malformed, match="not canonical"):
+        decode_tree(tree.replace(whole, short), ID)
+    parts = encode(FileList(1, (Part(ID, 5),)))
+    assert decode_list(parts, ID).level == 1
+    with pytest.raises(Malformed, match="not canonical"):
+        decode_list(parts[:1] + b"\xcc" + parts[1:], ID)
 
 
 @given(piece_values())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from tests.capture.trees import contents
-from tests.support import Place, count, damage_frames, flip, frames_of
+from tests.support import BLAKE3, Place, count, damage_frames, flip, frames_of
 
 import palatine
 from palatine.backends.local import LocalBackend
-from palatine.errors import PalatineError, RepositoryError, UsageError
+from palatine.errors import FormatTooNew, PalatineError, RepositoryError, UsageError
 from palatine.ids import Kind
+from palatine.model.names import pack_name
+from palatine.model.snapshot import encode_snapshot_file
+from palatine.model.tree import Part
 from palatine.testing.builders import State, differences, page_edits, state_of
 
 
@@ -353,3 +357,75 @@ def test_what_cannot_be_read_is_neither_sound_nor_damaged(
             report = repository.verify(data=data)
         assert report.ok
         assert any(pack[-16:] in sentence for sentence in report.unchecked)
+
+
+def test_an_object_in_another_encoding_is_a_finding(place: Place) -> None:
+    """Its id is right: the bytes are as written, and no writer of ours wrote them."""
+    with place.open() as repository:
+        store = repository.store
+        made = repository.snapshot(place.palace).stored.snapshot
+        with store.writing("default", "other", made.time_us) as (session, writer):
+            tree = writer.put(Kind.TREE, b"\xdc\x00\x04\x00\x90\x90\x90")
+            writer.flush()
+            root = msgspec.structs.replace(made.root, parts=(Part(tree, 0),))
+            other = msgspec.structs.replace(made, palace="other", root=root)
+            session.commit(encode_snapshot_file(other, store.digest)[1])
+        report = repository.verify(data=True)
+        assert not report.ok
+        assert {hit.stored.palace for hit in report.hits} == {"other"}
+        assert any("not canonical" in sentence for sentence in report.damage)
+        with pytest.raises(palatine.errors.Damaged, match="not canonical"):
+            repository.restore("other", place.root / "restored")
+
+
+def rewritten(place: Place, folder: str, change: Callable[[bytes], bytes], honest: bool) -> None:
+    """Change a file of the repository; `honest`: under the name that its bytes then have."""
+    path = place.files(folder)[0]
+    data = change(path.read_bytes())
+    path.unlink()
+    name = BLAKE3.of(data).hex() if honest else path.name
+    path = (
+        path.parent / name
+        if folder == "index"
+        else place.repository / pack_name(bytes.fromhex(name))
+    )
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+LATER = {
+    "packs": lambda data: data[:-1] + b"\x02",  # the version in the end magic
+    "index": lambda data: data[:7] + b"\x02" + data[8:],
+}
+
+
+@pytest.mark.parametrize("folder", ["packs", "index"])
+def test_what_a_newer_palatine_wrote_is_refused(whole: Little, folder: str) -> None:
+    place = whole.place
+    rewritten(place, folder, LATER[folder], honest=True)
+    names = sorted(path.name for path in place.files(folder))
+    for cache in (None, place.root / "fresh"):
+        with place.open(cache=cache) as repository:
+            for act in (
+                lambda: repository.verify(data=True),
+                lambda: repository.snapshot(place.palace, force=True),
+                lambda: repository.restore("palace", place.root / "not-made"),
+                repository.reindex,
+            ):
+                with pytest.raises(FormatTooNew, match="newer palatine") as raised:
+                    act()
+                assert raised.value.hint == "upgrade palatine"
+    assert sorted(path.name for path in place.files(folder)) == names
+
+
+@pytest.mark.parametrize("folder", ["packs", "index"])
+def test_a_flipped_version_is_damage(whole: Little, folder: str) -> None:
+    place = whole.place
+    shutil.rmtree(place.cache, ignore_errors=True)
+    if folder == "packs":
+        shutil.rmtree(place.repository / "index")
+    rewritten(place, folder, LATER[folder], honest=False)
+    report = place.verify()
+    assert not report.ok
+    assert not report.unchecked
+    assert any("do not have its digest" in one for one in report.damage)

@@ -495,7 +495,7 @@ def test_a_lost_index_or_catalog_is_rebuilt(place: Place, folders: tuple[str, ..
     place.check_restores()
 
 
-def test_reindex_makes_one_segment_of_what_the_packs_say(place: Place) -> None:
+def test_reindex_puts_one_segment_in_place_of_several(place: Place) -> None:
     filled(place)
     assert len(place.files("index")) == 3
     wipe(place, "cache")

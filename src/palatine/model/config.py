@@ -66,6 +66,8 @@ def decode_config(data: bytes) -> Config:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Malformed(f"the repository's config does not follow the format: {error}") from error
     _check(config)
+    if encode_config(config) != data:
+        raise Malformed("the repository's config does not follow the format: it is not canonical")
     return config
 
 

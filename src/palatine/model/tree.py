@@ -134,8 +134,7 @@ class Node(Stored, frozen=True, tag=1):
 
 
 Tree = Piece | Node
-_TREE: Decoder[Tree] = Decoder(Tree)  # type: ignore[arg-type]
-_ENTRY: Decoder[Entry] = Decoder(Entry)
+_TREE: Decoder[Tree] = Decoder(Tree)  # type: ignore[arg-type]  # a union is no class
 
 EMPTY_TREE = encode(Piece((), (), ()))
 

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from palatine.errors import Malformed, NotFound, RepositoryError
 from palatine.ids import Kind, ObjectId
@@ -21,7 +22,6 @@ from palatine.store.repository import Repository
 from palatine.store.resolve import resolve
 from palatine.workers import Workers
 
-_BLOCK = 1 << 20
 _IN_FLIGHT = 80 << 20
 """Bytes of packs under way: they are read a block at a time, so this only bounds the queue."""
 
@@ -37,18 +37,6 @@ class Result:
     damage: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     bad_frames: set[tuple[int, int]] = field(default_factory=set)
-
-
-def file_digest(repository: Repository, name: str, size: int) -> bytes:
-    """Return the digest of a file of the repository, read block by block."""
-    hasher = repository.digest.stream()
-    for offset in range(0, size, _BLOCK):
-        data = repository.backend.read(name, offset, min(_BLOCK, size - offset))
-        hasher.update(data)
-        repository.reporter.advance(len(data))
-    # a byte too many is damage too
-    hasher.update(repository.backend.read(name, size, 1))
-    return hasher.digest()
 
 
 class Audit:
@@ -74,7 +62,7 @@ class Audit:
                 if copy.pack in names
             )
             for row in packs:
-                workers.submit(row.size, lambda row=row: self._pack(row))  # type: ignore[misc]
+                workers.submit(row.size, partial(self._pack, row))
             workers.wait()
             for object_id, copy in self._copies.deltas():
                 if copy.number not in self._checked:
@@ -91,7 +79,8 @@ class Audit:
     def _pack(self, row: PackRow) -> None:
         name = pack_name(row.name)
         try:
-            if file_digest(self._repository, name, row.size) != row.name:
+            repository = self._repository
+            if repository.index.digest_of(name, row.size, repository.reporter) != row.name:
                 self._say(f"{name} is damaged: its bytes do not have its digest")
             for offset, members in _frames(self._copies.in_pack(row.n)):
                 self._frame(row, offset, members)

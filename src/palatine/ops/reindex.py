@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
-from palatine.errors import Damaged, NotFound, PalatineError
+from palatine.errors import Damaged, FormatTooNew, NotFound, PalatineError
 from palatine.model.pack import Listing
 from palatine.store.index import INDEX
 from palatine.store.repository import Repository
@@ -28,10 +29,12 @@ def reindex(repository: Repository) -> Reindexed:
     """Read every footer, write new index segments, remove the others, and rebuild the catalog.
 
     What an old segment knows of a pack whose own footer is damaged is kept: it may still be read.
+    Raises FormatTooNew, before anything is removed.
     """
     damaged: dict[bytes, str] = {}
     listed = repository.index.listed()
     old = [stat.name for stat in repository.backend.list(INDEX)]
+    _refuse_newer(repository, old)
     repository.catalog.clear()
     repository.reporter.begin("reading footers", sum(listed.values()))
     fresh = repository.index.write_segments(_footers(repository, listed, damaged))
@@ -45,6 +48,13 @@ def reindex(repository: Repository) -> Reindexed:
     return Reindexed(len(listed) - len(damaged), tuple(damaged.values()), len(kept), len(old))
 
 
+def _refuse_newer(repository: Repository, segments: list[str]) -> None:
+    """Raise FormatTooNew for a segment that a newer palatine wrote: it is not ours to replace."""
+    for name in segments:
+        with suppress(Damaged, NotFound):
+            repository.index.read_segment(name)
+
+
 def _footers(
     repository: Repository, listed: dict[bytes, int], damaged: dict[bytes, str]
 ) -> Iterator[Listing]:
@@ -53,6 +63,8 @@ def _footers(
             yield repository.index.read_footer(name, size)
         except NotFound:
             continue  # collected since the listing
+        except FormatTooNew:
+            raise
         except PalatineError as error:
             damaged[name] = str(error)
         repository.reporter.advance(size)

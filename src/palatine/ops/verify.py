@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from palatine.errors import Damaged, FormatTooNew, NotFound, PalatineError, RepositoryError
+from palatine.errors import Damaged, Malformed, NotFound, PalatineError, RepositoryError
 from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.encoding import encode
 from palatine.model.names import pack_name
 from palatine.model.tree import EntryKind, Part
-from palatine.ops.audit import Audit, file_digest
+from palatine.ops.audit import Audit
 from palatine.ops.bitmap import Bitmap
 from palatine.store.catalog import Copy, PackRow
 from palatine.store.repository import Repository
@@ -53,7 +53,9 @@ class Report:
     objects: int = 0
     bytes_read: int = 0
     damage: list[str] = field(default_factory=list)
-    """Files of the repository that are not what was written, each in a sentence."""
+    """Files of the repository that are not what was written, and objects that do not follow the
+    format, each in a sentence.
+    """
     hits: list[Hit] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What is amiss and costs nothing: derived files that can be made again."""
@@ -70,10 +72,20 @@ class _Collector(Reporter):
     """Turns notices into warnings, and passes the rest on."""
 
     def __init__(self, inner: Reporter, report: Report) -> None:
-        self.begin = inner.begin  # type: ignore[method-assign]
-        self.advance = inner.advance  # type: ignore[method-assign]
-        self.end = inner.end  # type: ignore[method-assign]
+        self._inner = inner
         self._report = report
+
+    def begin(self, stage: str, total: int | None = None) -> None:
+        self._inner.begin(stage, total)
+
+    def advance(self, amount: int, item: str = "") -> None:
+        self._inner.advance(amount, item)
+
+    def end(self) -> None:
+        self._inner.end()
+
+    def detail(self, message: str) -> None:
+        self._inner.detail(message)
 
     def notice(self, message: str) -> None:
         if message not in self._report.warnings:
@@ -164,11 +176,8 @@ def _check_packs(repository: Repository, said: dict[bytes, bytes], report: Repor
             listing = repository.index.read_footer(name, size)
         except NotFound:
             continue
-        except (Damaged, FormatTooNew) as error:
-            # a newer palatine's pack has its digest, one with a flipped version has not
-            newer = isinstance(error, FormatTooNew)
-            sound = newer and file_digest(repository, pack_name(name), size) == name
-            (report.unchecked if sound else report.damage).append(f"{pack_name(name)}: {error}")
+        except Damaged as error:
+            report.damage.append(f"{pack_name(name)}: {error}")
             continue
         except PalatineError as error:
             report.unchecked.append(f"{pack_name(name)} could not be read: {error}")
@@ -236,7 +245,8 @@ class _Closure:
                             waiting.append((item.path, item.entry.tree))
                         elif not self._is_whole(item):
                             found.append(item.path)
-            except Damaged:
+            except Damaged as error:
+                self._tell(error)
                 found.append(path or b".")
             except RepositoryError as error:
                 self._cannot_look(stored, path, error)
@@ -257,8 +267,14 @@ class _Closure:
             return self._has(item.piece.pool[0])
         try:
             return all(self._has(part) for _, part in extents(self, entry))
-        except Damaged:
+        except Damaged as error:
+            self._tell(error)
             return False
+
+    def _tell(self, error: Damaged) -> None:
+        """Report why an object that is there, bytes and id, is none all the same."""
+        if isinstance(error, Malformed) and str(error) not in self._report.damage:
+            self._report.damage.append(str(error))
 
     def _cannot_look(self, stored: Stored, path: bytes, error: RepositoryError) -> None:
         shown = path.decode(errors="replace") or "its root"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Set
 from palatine.backends.base import Backend
 from palatine.codec.seal import seal, unseal
 from palatine.errors import Damaged, FormatTooNew, Malformed, NotFound
-from palatine.events import Reporter
+from palatine.events import SILENT, Reporter
 from palatine.ids import Digest
 from palatine.model.names import pack_name
 from palatine.model.pack import (
@@ -34,6 +34,8 @@ SEGMENT_PACKS, SEGMENT_OBJECTS = 256, 1 << 17
 """A segment is closed with the pack with which it covers this many packs or objects: whoever reads
 it decodes it whole."""
 
+_BLOCK = 1 << 20
+
 
 class Index:
     """The objects of a repository, as its packs, their segments and the catalog know them."""
@@ -46,7 +48,9 @@ class Index:
     def refresh(self, reporter: Reporter) -> None:
         """Bring the catalog up to the repository: segments first, then the listing of packs.
 
-        Damage is told to the reporter and passed over: what can be read stays readable.
+        Damage is told to the reporter and passed over: what can be read stays readable. Raises
+        FormatTooNew for a pack or a segment that a newer palatine wrote: who cannot tell what is
+        there cannot tell what is missing.
         """
         segments = [stat.name for stat in self._backend.list(INDEX)]
         read = self._catalog.segments()
@@ -65,7 +69,19 @@ class Index:
         }
 
     def read_footer(self, pack: bytes, size: int) -> Listing:
-        """Return what a pack holds, from its own footer; raises Damaged or NotFound."""
+        """Return what a pack holds, from its own footer.
+
+        Raises Damaged, NotFound, or FormatTooNew for a pack that is as a newer palatine wrote it.
+        """
+        try:
+            return self._read_footer(pack, size)
+        except FormatTooNew as error:
+            name = pack_name(pack)
+            if self.digest_of(name, size) == pack:
+                raise
+            raise Malformed(f"{name} is damaged: its bytes do not have its digest") from error
+
+    def _read_footer(self, pack: bytes, size: int) -> Listing:
         name = pack_name(pack)
         trailer = self._backend.read(name, max(0, size - TRAILER.size), TRAILER.size)
         if len(trailer) < TRAILER.size:
@@ -74,6 +90,17 @@ class Index:
         footer = self._backend.read(name, size - TRAILER.size - length, length)
         check_footer(footer, trailer, pack, self._digest)
         return decode_footer(unseal(footer), pack, size)
+
+    def digest_of(self, name: str, size: int, reporter: Reporter = SILENT) -> bytes:
+        """Return the digest of a file of the repository, read block by block."""
+        hasher = self._digest.stream()
+        for offset in range(0, size, _BLOCK):
+            data = self._backend.read(name, offset, min(_BLOCK, size - offset))
+            hasher.update(data)
+            reporter.advance(len(data))
+        # a byte too many is damage too
+        hasher.update(self._backend.read(name, size, 1))
+        return hasher.digest()
 
     def read_segment(self, name: str) -> tuple[Listing, ...]:
         """Return the listings of an index segment; raises Damaged when it is not as written."""
@@ -156,7 +183,7 @@ class Index:
                 self._catalog.add([self.read_footer(name, size)], "")
             except NotFound:
                 continue  # collected since the listing
-            except (Damaged, FormatTooNew) as error:
+            except Damaged as error:
                 reporter.notice(str(error))
 
 

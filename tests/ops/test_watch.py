@@ -18,15 +18,22 @@ class Stage:
     """A palace whose changes and failures happen at given moments, and a clock that ends it."""
 
     def __init__(
-        self, changes: tuple[float, ...] = (), fails: Callable[[float], bool] | None = None
+        self,
+        changes: tuple[float, ...] = (),
+        fails: Callable[[float], bool] | None = None,
+        there: Callable[[float], bool] | None = None,
     ):
         self.clock = FakeClock()
         self.taken: list[float] = []
         self._changes = changes
-        self._fails = fails or (lambda now: False)
+        self._there = there or (lambda now: True)
+        self._fails = fails or (lambda now: not self._there(now))
 
     def look(self) -> bytes:
         return bytes(sum(one <= self.clock.monotonic() for one in self._changes))
+
+    def there(self) -> bool:
+        return self._there(self.clock.monotonic())
 
     def take(self) -> bool:
         self.taken.append(self.clock.monotonic())
@@ -42,7 +49,7 @@ class Stage:
 
         self.clock = Ending()
         with pytest.raises(KeyboardInterrupt):
-            watch([Watched(self.look, self.take)], schedule, self.clock)
+            watch([Watched(self.look, self.take, self.there)], schedule, self.clock)
         return self.taken
 
 
@@ -72,6 +79,15 @@ def test_a_failure_is_tried_again_later_and_later() -> None:
     assert taken == pytest.approx([0, 60, 180, 420], abs=10)
     stage = Stage(fails=lambda now: True)
     assert stage.run(Schedule(100, None), 350) == pytest.approx([0, 60, 160, 260], abs=1)
+
+
+@pytest.mark.parametrize("schedule", [Schedule(3600, None), Schedule(None, 30)])
+def test_one_that_is_missing_is_tried_once_and_again_when_it_is_there(schedule: Schedule) -> None:
+    stage = Stage(there=lambda now: now >= 500)
+    assert stage.run(schedule, 3000) == pytest.approx([0, 505], abs=10)
+    stage = Stage(there=lambda now: not 3500 < now < 7700)
+    taken = stage.run(Schedule(3600, None), 12_000)
+    assert taken == pytest.approx([0, 3600, 7700, 11_300], abs=20)
 
 
 def test_one_palace_that_fails_does_not_stop_the_other() -> None:

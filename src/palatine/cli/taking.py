@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,24 @@ def sources(paths: Sequence[str], known: Configuration) -> list[str]:
     return found
 
 
+def is_there(path: str) -> bool:
+    """Whether a path that the user gave leads anywhere."""
+    from pathlib import Path
+
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # nobody may look, or ~ and a user nobody here has
+        return False
+
+
+def awaited(paths: Sequence[str], known: Configuration) -> list[str]:
+    """Return the configured ones of these paths that lead nowhere yet: no typing errors."""
+    from pathlib import Path
+
+    missing = [path for path in paths if not is_there(path)]
+    return [path for path in missing if known.of(Path(path)) is not None]
+
+
 @contextmanager
 def opened(run: Invocation, paths: Sequence[str]) -> Iterator[tuple[Repository, bool]]:
     """Open the repository, and make it first if it is the default one and not there yet."""
@@ -69,7 +87,8 @@ def opened(run: Invocation, paths: Sequence[str]) -> Iterator[tuple[Repository, 
         try:
             api.open_repository(run.where()).close()
         except NoRepository:
-            _check_some(paths)
+            if paths:
+                _check_some(paths)
             try:
                 api.init(run.where())
                 made = True
@@ -150,10 +169,5 @@ def _renamed(planned: Planned, settings: Configured) -> Planned:
 
 def _check_some(paths: Sequence[str]) -> None:
     """Raise PathNotFound when no path leads anywhere: no repository is made for a typing error."""
-    from pathlib import Path
-
-    for path in paths:
-        with suppress(RuntimeError):  # ~ and a user nobody here has
-            if Path(path).expanduser().exists():
-                return
-    raise PathNotFound(f"there is nothing at {paths[0]}", "check the path")
+    if not any(is_there(path) for path in paths):
+        raise PathNotFound(f"there is nothing at {paths[0]}", "check the path")

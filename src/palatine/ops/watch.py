@@ -46,12 +46,20 @@ class Watched:
     """One palace: when it is due, and what happened when it was.
 
     `look` returns what is equal while nothing changes; `take` snapshots, and returns whether that
-    worked. It tells whoever wants to know itself, and raises no PalatineError.
+    worked. It tells whoever wants to know itself, and raises no PalatineError. What is not `there`
+    when it failed is not tried again, nor told again, before it is.
     """
 
-    def __init__(self, look: Callable[[], bytes], take: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        look: Callable[[], bytes],
+        take: Callable[[], bool],
+        there: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._look = look
         self._take = take
+        self._there = there
+        self._missing = False
         self._next = 0.0
         self._kept: bytes | None = None
         self._seen: bytes | None = None
@@ -68,22 +76,28 @@ class Watched:
         looked = self._look() if schedule.quiet is not None else b""
         if self._take():
             self._failures = 0
+            self._missing = False
             # what changed since the look, and was captured or not, is looked at again
             self._kept = looked
             pause = schedule.every
         else:
             self._kept = None
-            self._failures += 1
-            pause = min(_RETRY_SECONDS * 2 ** min(self._failures - 1, 10), _RETRY_MAX)
+            self._missing = not self._there()
+            self._failures = 0 if self._missing else self._failures + 1
+            pause = min(_RETRY_SECONDS * 2 ** min(max(self._failures - 1, 0), 10), _RETRY_MAX)
             pause = pause if schedule.every is None else min(pause, schedule.every)
         self._next = float("inf") if pause is None else now + pause
         self._seen = looked
 
     def wait(self, now: float, schedule: Schedule) -> float:
         """Return for how many seconds nothing can be due."""
+        if self._missing:
+            return min(schedule.look_seconds, _LOOK_MAX)
         return max(0.0, min(self._next - now, schedule.look_seconds))
 
     def _is_due(self, now: float, schedule: Schedule) -> bool:
+        if self._missing:
+            return self._there()
         if now >= self._next:
             return True
         if schedule.quiet is None or self._failures:

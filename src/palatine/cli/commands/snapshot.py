@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from palatine.cli import options
 from palatine.cli.invocation import invocation
 from palatine.cli.outcomes import finish, tell
 from palatine.cli.taking import Wishes, configuration, opened, plan, sources, take
@@ -30,20 +31,12 @@ EXIT_CODES = {
 
 def snapshot(  # noqa: PLR0913 - each parameter is an option
     context: typer.Context,
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...",
-            help="A palace: a directory or a database; else all that are configured.",
-        ),
-    ] = None,
+    paths: options.Paths = None,
     palace: Annotated[
         str | None,
         typer.Option("--palace", metavar="NAME", help="The palace's name; else PATH's last part."),
     ] = None,
-    all: Annotated[
-        bool, typer.Option("--all", help="PATH is a data root: take each directory below it.")
-    ] = False,
+    all: options.All = False,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why.", show_default=False)
     ] = "",
@@ -63,9 +56,7 @@ def snapshot(  # noqa: PLR0913 - each parameter is an option
     force: Annotated[
         bool, typer.Option("--force", help="Write a snapshot although nothing changed.")
     ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Have SQLite check the databases that were captured.")
-    ] = False,
+    check: options.Check = False,
     lock_timeout: Annotated[
         float,
         typer.Option(
@@ -75,14 +66,7 @@ def snapshot(  # noqa: PLR0913 - each parameter is an option
             help="How long another snapshot of the same palace is waited for.",
         ),
     ] = 60.0,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Configured palaces; else $PALATINE_CONFIG, else the file in your configuration.",
-        ),
-    ] = None,
+    config: options.Config = None,
 ) -> None:
     """Keep palaces as they are now, one snapshot each.
 

@@ -1,163 +1,118 @@
-"""What a service's commits cost while its palace is captured, in WAL mode.
+"""What capturing live palaces costs them, and the capture: every measured claim with its limit.
 
-Compared with the same commits beside a process that does the same work, at the same priority, on
-a palace of its own. The phases take turns, so that a machine that slows down slows down both.
+    python benchmarks/live.py --out docs/benchmarks
+    python benchmarks/live.py --only commits,root --megabytes 200
 
-    python benchmarks/live.py --megabytes 64 --seconds 10 --rounds 3
+What was measured before at the same commit stays in the results, so that it can be done in parts.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import select
-import shutil
-import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from random import Random
+from typing import Any
 
-import palatine
+import pages
+from facts import facts
+from live_commits import measure_commits
+from live_databases import measure_changed, measure_unchanged
+from live_root import measure_root
+from table import Verdict, row
 
-ROW_BYTES = 2_000
-PAUSE_SECONDS = 0.002
-CHANGES = 100
-"""Rows that the process beside changes in its own palace before each of its snapshots."""
-
-
-def make(palace: Path, megabytes: int) -> None:
-    """Make a palace of one database."""
-    palace.mkdir()
-    random = Random(1)
-    with contextlib.closing(connect(palace)) as db:
-        db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, pad BLOB)")
-        db.execute("BEGIN")
-        for number in range(megabytes * 1_000_000 // ROW_BYTES):
-            db.execute("INSERT INTO note VALUES(?, ?)", (number, random.randbytes(ROW_BYTES)))
-        db.execute("COMMIT")
-
-
-def connect(palace: Path) -> sqlite3.Connection:
-    """Open the palace's database as a service does."""
-    db = sqlite3.connect(palace / "notes.db", timeout=5, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL").fetchone()
-    db.execute("PRAGMA synchronous = NORMAL")
-    return db
+_TITLE = "Live capture"
+_COMMAND = (
+    "`python benchmarks/live.py --out docs/benchmarks`"
+    " ([how](../benchmarks/README.md#live-palaces))"
+)
+_SECONDS = 4.0
+"""How long a phase lasts in which commits are measured."""
+_CLAIMS: dict[str, tuple[Callable[..., tuple[list[Verdict], list[str]]], float, int]] = {
+    "commits": (lambda *given: measure_commits(given[0], given[1], _SECONDS, given[2]), 0.064, 12),
+    "unchanged": (measure_unchanged, 0.25, 31),
+    "changed": (measure_changed, 0.25, 11),
+    "root": (measure_root, 1.0, 7),
+}
+"""What measures each claim, the share of `--megabytes` it takes, and how many rounds."""
 
 
-def change(db: sqlite3.Connection, random: Random, rows: int) -> None:
-    """Change a row."""
-    row = random.randbytes(ROW_BYTES), random.randrange(rows)
-    db.execute("UPDATE note SET pad = ? WHERE id = ?", row)
+def main() -> int:
+    """Measure what is asked for; 1 if a limit is missed."""
+    arguments = _arguments()
+    results = _kept(arguments.out)
+    for name in arguments.only or _CLAIMS:
+        measure, share, rounds = _CLAIMS[name]
+        with tempfile.TemporaryDirectory(dir=arguments.work, prefix="live-") as work:
+            verdicts, lines = measure(
+                Path(work) / name,
+                arguments.megabytes * share,
+                max(2, round(rounds * arguments.rounds)),
+            )
+        results["claims"][name] = {"verdicts": [asdict(one) for one in verdicts], "lines": lines}
+    text = _section(results)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        _file(arguments.out).write_text(json.dumps(results, indent=1) + "\n")
+        pages.write(arguments.out.with_suffix(".md"), text, (_TITLE,))
+    return int(any("MISS" in one.word for one in _verdicts(results)))
 
 
-def commits(palace: Path) -> None:
-    """Commit until the input ends, then print when each commit began and how long it took."""
-    random, measured = Random(2), []
-    with contextlib.closing(connect(palace)) as db:
-        (rows,) = db.execute("SELECT count(*) FROM note").fetchone()
-        print("ready", flush=True)
-        while not ended():
-            began = time.monotonic()
-            change(db, random, rows)
-            measured.append((began, time.monotonic() - began))
-            time.sleep(PAUSE_SECONDS)
-    print(json.dumps(measured), flush=True)
-
-
-def snapshots(palace: Path, repository: Path, alone: bool) -> None:
-    """Snapshot until the input ends; `alone`: nobody else writes there, so change it ourselves."""
-    random, done, longest = Random(3), 0, 0.0
-    with palatine.open_repository(repository, cache=repository.with_suffix(".cache")) as opened:
-        print("ready", flush=True)
-        while not ended():
-            if alone:  # closed before the snapshot: whoever closes a file loses its own locks on it
-                with contextlib.closing(connect(palace)) as db:
-                    (rows,) = db.execute("SELECT count(*) FROM note").fetchone()
-                    for _ in range(CHANGES):
-                        change(db, random, rows)
-            longest = max(longest, opened.snapshot(palace).longest_pin)
-            done += 1
-    print(json.dumps([[done, longest]]), flush=True)
-
-
-def ended() -> bool:
-    """Whether standard input has ended."""
-    return bool(select.select([sys.stdin], [], [], 0)[0])
-
-
-@contextlib.contextmanager
-def running(*words: object) -> Iterator[list[tuple[float, float]]]:
-    """Have one of the roles run; what it prints at its end is in the list then."""
-    said: list[tuple[float, float]] = []
-    with subprocess.Popen(
-        [sys.executable, __file__, *map(str, words)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield said
-        output, _ = process.communicate()
-        said += json.loads(output)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that a share of all does not exceed."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def race(work: Path, megabytes: int, seconds: float, rounds: int) -> None:
-    """Print what commits cost in each phase."""
-    live, own, repository = work / "live", work / "own", work / "repository"
-    make(live, megabytes)
-    shutil.copytree(live, own)
-    palatine.init(repository)
-    phases: dict[str, list[tuple[float, float]]] = {"snapshots": [], "busy beside": [], "quiet": []}
-    counted: dict[str, list[list[tuple[float, float]]]] = {"snapshots": [], "busy beside": []}
-    with running("commits", live) as measured:
-        for _ in range(rounds):
-            for phase in phases:
-                with contextlib.ExitStack() as stack:
-                    if phase in counted:
-                        target, alone = (live, "") if phase == "snapshots" else (own, "alone")
-                        said = running("snapshots", target, repository, alone)
-                        counted[phase].append(stack.enter_context(said))
-                    began = time.monotonic()
-                    time.sleep(seconds)
-                    phases[phase].append((began, time.monotonic()))
-    for phase, spans in phases.items():
-        took = [
-            latency for at, latency in measured if any(start <= at < end for start, end in spans)
-        ]
-        done = [one for said in counted.get(phase, []) for one in said]
-        print(
-            f"{phase:12} {len(took):6} commits  p50 {percentile(took, 0.5) * 1e3:6.2f} ms  "
-            f"p99 {percentile(took, 0.99) * 1e3:6.2f} ms  worst {max(took) * 1e3:7.2f} ms  "
-            f"{sum(one[0] for one in done):5} snapshots, "
-            f"longest pin {max((one[1] for one in done), default=0.0) * 1e3:.2f} ms"
-        )
-
-
-def main() -> None:
-    """Run the race, or one role of it."""
-    if len(sys.argv) > 1 and sys.argv[1] == "commits":
-        return commits(Path(sys.argv[2]))
-    if len(sys.argv) > 1 and sys.argv[1] == "snapshots":
-        return snapshots(Path(sys.argv[2]), Path(sys.argv[3]), bool(sys.argv[4]))
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--megabytes", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megabytes", type=float, default=1000, help="size of the data root")
+    parser.add_argument("--rounds", type=float, default=1, help="times the usual number of rounds")
+    parser.add_argument("--only", type=lambda text: text.split(","), help=",".join(_CLAIMS))
+    parser.add_argument("--out", type=Path, help="directory for results (its .md is beside it)")
+    parser.add_argument("--work", type=Path, help="where to work (default: the system's temporary)")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        race(Path(work), chosen.megabytes, chosen.seconds, chosen.rounds)
-    return None
+    if unknown := set(chosen.only or ()) - set(_CLAIMS):
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(_CLAIMS)}")
+    return chosen
+
+
+def _kept(out: Path | None) -> dict[str, Any]:
+    """What was measured before at this commit, or nothing."""
+    known = facts() | {"claims": {}}
+    if out is None or not _file(out).exists():
+        return known
+    before: dict[str, Any] = json.loads(_file(out).read_text())
+    return known | ({"claims": before["claims"]} if before["commit"] == known["commit"] else {})
+
+
+def _file(out: Path) -> Path:
+    return out / "live.json"
+
+
+def _verdicts(results: dict[str, Any]) -> list[Verdict]:
+    claims = [results["claims"][name] for name in _CLAIMS if name in results["claims"]]
+    return [Verdict(**one) for claim in claims for one in claim["verdicts"]]
+
+
+def _section(results: dict[str, Any]) -> str:
+    rows = [row(verdict) for verdict in _verdicts(results)]
+    lines = [
+        f"- {line}"
+        for name in _CLAIMS
+        for line in results["claims"].get(name, {"lines": []})["lines"]
+    ]
+    return "\n".join(
+        [
+            f"## {_TITLE}\n",
+            f"Measured on {results['date']} at commit {results['commit']}, on {results['cores']}"
+            f" cores, with Python\n{results['python']}, by {_COMMAND}.\n",
+            "| | compared with | found | limit | |",
+            "|---|---|--:|--:|---|",
+            *rows,
+            "",
+            *lines,
+        ]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

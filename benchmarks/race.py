@@ -6,20 +6,18 @@ python benchmarks/race.py --megabytes 954 --small-files 100000 --days 30 --out d
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pages
+from facts import facts
 from peers import CONTESTANTS
 from stages import Options, Race, say
-from table import Medians, page, verdicts
+from table import SECTIONS, Medians, page, verdicts
 
 _STAGES = {
     "palaces": Race.palaces,
@@ -91,12 +89,8 @@ def _options(arguments: argparse.Namespace, work: Path) -> Options:
 
 
 def _facts(race: Race) -> dict[str, Any]:
-    """What one has to know to judge the figures; nothing that names the machine."""
-    return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "commit": _commit(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+    """What one has to know to judge the figures."""
+    return facts() | {
         "repeat": race.options.repeat,
         "changed": race.options.changed,
         "days": race.options.days,
@@ -111,31 +105,20 @@ def _facts(race: Race) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
-    """The checkout's commit, marked if files have changed since."""
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-        folder = Path(__file__).parent
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "none"
-    return done.stdout.strip()
-
-
 def _write(out: Path | None, race: Race, medians: Medians) -> None:
-    """Write `OUT/race.json`, `OUT/race.svg` and the page `OUT.md`."""
+    """Write `OUT/race.json`, `OUT/race.svg` and the race's sections of the page `OUT.md`."""
     if out is None:
         return
     from chart import draw
 
     out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(race)
-    results = facts | {
+    known = _facts(race)
+    results = known | {
         "verdicts": [asdict(verdict) | {"word": verdict.word} for verdict in verdicts(medians)],
         "samples": [asdict(sample) for sample in race.samples],
     }
     (out / "race.json").write_text(json.dumps(results, indent=1) + "\n")
-    out.with_suffix(".md").write_text(page(medians, facts))
+    pages.write(out.with_suffix(".md"), page(medians, known), SECTIONS)
     draw(medians, out / "race.svg")
 
 

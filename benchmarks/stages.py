@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -142,7 +143,7 @@ class Race:
         """One step once, on all contestants, in an order that turns."""
         label = f"pass-{self._passes}"
         for peer in self._turned(peers):
-            self._step(step, peer, lambda peer=peer: act(peer, label))  # type: ignore[misc]
+            self._step(step, peer, partial(act, peer, label))
 
     def _turned(self, peers: list[Contestant]) -> list[Contestant]:
         turn = self._passes % max(1, len(peers))

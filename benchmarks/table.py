@@ -9,6 +9,9 @@ from typing import Any
 
 from stages import Sample
 
+SECTIONS = ("", "Failures", "What each step took", "Against the limits")
+"""The sections of the page that are written here; others are others'."""
+
 ORDER = ("palatine", "restic", "borg", "tar")
 MEGABYTE = 1_000_000
 
@@ -211,11 +214,15 @@ def _judgement(medians: Medians) -> str:
         "| | palatine / | found | limit | |",
         "|---|---|--:|--:|---|",
     ]
-    for verdict in verdicts(medians):
-        found = "" if verdict.found is None else f"{verdict.found:.3g} {verdict.unit}".strip()
-        limit = f"{verdict.limit:g} {verdict.unit}".strip()
-        rows.append(f"| {verdict.title} | {verdict.against} | {found} | {limit} | {verdict.word} |")
+    rows += [row(verdict) for verdict in verdicts(medians)]
     return "\n".join(rows) + "\n"
+
+
+def row(verdict: Verdict) -> str:
+    """A verdict as a row of a table."""
+    found = "" if verdict.found is None else f"{verdict.found:.3g} {verdict.unit}".strip()
+    limit = f"{verdict.limit:.3g} {verdict.unit}".strip()
+    return f"| {verdict.title} | {verdict.against} | {found} | {limit} | {verdict.word} |"
 
 
 def _metric(sample: Sample, metric: str) -> float:

@@ -75,3 +75,38 @@ def test_restore_tells_where_outside_parts_went(pal: Pal, made: Made, tmp_path: 
     assert "not restored" in pal("restore", "mempalace", "part", "--path", "chroma.sqlite3").err
     assert "part.outside" not in os.listdir(tmp_path)
     assert pal("ls", "mempalace:@tunnels").out.split() == ["@tunnels/tunnels.json"]
+
+
+def test_a_renamed_copy_says_what_was_changed(pal: Pal, tmp_path: Path) -> None:
+    made = FAMILIES["trusty-sqlite"](tmp_path / "data", Random(1))
+    pal("snapshot", made.palace)
+    done = pal("restore", "localLLM", "beta", "--as", "beta")
+    assert "palace.json: id, which was localLLM, is beta" in done.err
+    assert "recall.db: palace_id, which was localLLM, is beta (7 rows)" in done.err
+    plan = pal("restore", "localLLM", "gamma", "--as", "gamma", "--dry-run", "--json").result
+    assert {(one["path"], one["key"], one["new"], one["rows"]) for one in plan["renamed"]} == {
+        ("palace.json", "id", "gamma", None),
+        ("palace.json", "name", "gamma", None),
+        ("palace.json", "data_dir", str(tmp_path / "gamma"), None),
+        ("recall.db", "palace_id", "gamma", 7),
+    }
+    assert pal("snapshot", "beta", "--json").result["palaces"][0]["palace"] == "beta"
+    assert "data_dir is" in pal("restore", "localLLM", "plain").err
+    pal("restore", "localLLM", "x", "--as", "no good", code=2)
+    pal("restore", "localLLM", made.palace, "--as", "beta", "--replace", code=2)
+
+
+def test_parts_are_chosen_and_go_back_to_their_places(pal: Pal, made: Made) -> None:
+    pal("snapshot", made.palace)
+    tunnels = made.outside["tunnels"]
+    data = tunnels.read_bytes()
+    pal("restore", "mempalace", "t", "--outside", "--path", "@tunnels", code=5)
+    tunnels.unlink()
+    assert "@tunnels/tunnels.json" in pal("diff", "mempalace", made.palace).out
+    done = pal("restore", "mempalace", "t", "--outside", "--path", "@tunnels", "--json").result
+    assert done["outside"] == [{"name": "tunnels", "place": str(tunnels), "target": str(tunnels)}]
+    assert tunnels.read_bytes() == data
+    assert pal("diff", "mempalace", made.palace, "--json").result["changes"] == []
+    pal("restore", "mempalace", "u", "--kind", "drawers")
+    assert os.listdir(pal.root / "u") == ["chroma.sqlite3"]
+    assert "drawers" in pal("restore", "mempalace", "v", "--kind", "no", code=2).err

@@ -19,7 +19,7 @@ from palatine.events import SILENT
 from palatine.layouts import registry
 from palatine.layouts.base import Image, query_counts
 from palatine.model.snapshot import CapturedAs
-from palatine.ops import restore
+from palatine.ops import restore_new
 from palatine.ops.diff import ChangeKind
 from palatine.ops.planning import plan
 from palatine.restore import fresh
@@ -341,7 +341,7 @@ def test_parts_go_again_when_the_palace_cannot_be_restored(
             raise palatine.errors.Damaged("half of it is gone")
         return original(what, target, *rest)
 
-    monkeypatch.setattr(restore, "restore_fresh", failing)
+    monkeypatch.setattr(restore_new, "restore_fresh", failing)
     with place.open() as repository, pytest.raises(palatine.errors.Damaged):
         repository.restore(revision, place.root / "t")
     assert not [name for name in os.listdir(place.root) if name.startswith("t")]

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from palatine.layouts.base import Image, Layout, has_file, query_counts
+from palatine.layouts.merging import OWN, Reference, Table
 
 _DATABASE = "ai-memory.db"
+_MEMORY = Reference("memories", "id")
+_TABLES = {
+    "memories": Table(greatest=frozenset({"access_count", "last_accessed_at"})),
+    "memory_links": Table(references={"source_id": _MEMORY, "target_id": _MEMORY}),
+    "sync_state": OWN,
+}
 
 
 class AiMemory(Layout):
@@ -37,6 +44,10 @@ class AiMemory(Layout):
         if path == b"backups" or path.startswith(b"ai-memory.pre-restore-"):
             return "set-aside"
         return None
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """How often a memory was read makes no difference; how far peers are is this palace's."""
+        return _TABLES if path == os.fsencode(_DATABASE) else {}
 
     def counts(self, image: Image) -> dict[str, int]:
         """Count memories (expired ones too), links, the archive and transcripts."""

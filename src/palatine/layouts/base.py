@@ -11,12 +11,14 @@ import os
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from palatine.errors import SourceError
+from palatine.layouts.merging import IndexOf, Table, Treatment
 
 JSON_MAX = 1 << 20
 """A palace's own JSON files are small: a larger one is none of them."""
@@ -34,6 +36,28 @@ class OutsidePart(NamedTuple):
 
     name: str
     place: Path
+
+
+class Identity(Enum):
+    """What makes a palace this one and no other."""
+
+    NAME = "name"
+    """What the system calls the palace, or whoever's memory it is."""
+    PLACE = "place"
+    """The absolute path of its directory."""
+
+
+class Held(NamedTuple):
+    """Where a palace holds its own name or place: a renamed copy has another value there.
+
+    `key` is a top-level key of the JSON file at `path` or, with `database`, the name of a column
+    of the SQLite database there, in whatever tables have it.
+    """
+
+    path: bytes
+    key: str
+    what: Identity
+    database: bool = False
 
 
 class Image(Protocol):
@@ -82,6 +106,14 @@ class Layout(ABC):
         """Return the name the palace gives itself, or None: then its place names it."""
         return None
 
+    def against_name(self, name: str) -> str | None:
+        """Return what a palace's name would have to be for the system, None: it may be this one."""
+        return None
+
+    def identity(self) -> Sequence[Held]:
+        """Return where palaces hold their own name and place, the chief name first."""
+        return ()
+
     def outside(self, path: Path) -> list[OutsidePart]:
         """Return the parts that are there now and live outside of the palace."""
         return []
@@ -100,6 +132,28 @@ class Layout(ABC):
     def counts(self, image: Image) -> dict[str, int]:
         """Return how many entries of each sort there are, as the system itself counts them."""
         return {}
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """Return what a merge has to know of the tables of a database beyond their schema."""
+        return {}
+
+    def merge_file(self, path: bytes) -> Treatment:
+        """Return how a merge treats a file, or a directory with all that is in it.
+
+        Not asked for databases, unless they are to be treated as whole files.
+        """
+        if any(one.path == path for one in self.identity() if not one.database):
+            return Treatment.OWN
+        kind = self.artifact_kind(path)
+        if kind == "set-aside":
+            return Treatment.WHOLE
+        if kind == "vector-index" or self.is_derived(path):
+            return Treatment.INDEX
+        return Treatment.MERGE
+
+    def index_of(self, path: bytes) -> IndexOf | None:
+        """Return what has to be in a merged database for an index of theirs to be right here."""
+        return None
 
 
 def search(root: Path, look: Callable[[Path], list[Path]], depth: int = DEPTH) -> Iterator[Path]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palatine.layouts.base import (
+    Held,
+    Identity,
     Image,
     Layout,
     OutsidePart,
@@ -16,6 +19,7 @@ from palatine.layouts.base import (
     query_counts,
     read_json,
 )
+from palatine.layouts.merging import OWN, IndexOf, Owned, Reference, Table, Treatment
 
 _UUID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SEGMENT = re.compile(_UUID + rb"\Z")
@@ -50,6 +54,40 @@ _IN_COLLECTION = (
 )
 
 
+_CHROMA: dict[str, Table] = {
+    "databases": Table(key=("name", "tenant_id"), local={"id": None}),
+    "collections": Table(
+        key=("name", "database_id"),
+        local={"id": None},
+        references={"database_id": Reference("databases", "id")},
+        owned=(Owned("collection_metadata", "collection_id", "id"),),
+    ),
+    "segments": Table(
+        key=("collection", "scope"),
+        local={"id": None},
+        references={"collection": Reference("collections", "id")},
+        owned=(Owned("segment_metadata", "segment_id", "id"),),
+    ),
+    "embeddings": Table(
+        key=("segment_id", "embedding_id"),
+        # 0: before all that the segment's log still has to tell; the log itself is one palace's
+        local={"seq_id": "0", "created_at": None},
+        references={"segment_id": Reference("segments", "id")},
+        owned=(
+            Owned("embedding_metadata", "id", "id"),
+            Owned("embedding_metadata_array", "id", "id"),
+            Owned("embedding_fulltext_search", "rowid", "id"),
+        ),
+    ),
+    **dict.fromkeys(
+        ("max_seq_id", "embeddings_queue", "embeddings_queue_config", "maintenance_log",
+         "acquire_write"),
+        OWN,
+    ),
+}  # fmt: skip
+_BY_NAME = (b"@hallways/", b"@known-entities/", b"@entity-registry/", b"@people-map/")
+
+
 class Mempalace(Layout):
     """Palaces of mempalace that Chroma holds."""
 
@@ -66,6 +104,10 @@ class Mempalace(Layout):
     def palace_name(self, path: Path) -> str | None:
         """Return the name of what `palace` belongs to: that word says nothing."""
         return path.parent.name.lstrip(".") or None if path.name == "palace" else None
+
+    def identity(self) -> Sequence[Held]:
+        """Return the place in its configuration. Segments are named by ids that Chroma keeps."""
+        return (Held(b"@config/config.json", "palace_path", Identity.PLACE),)
 
     def outside(self, path: Path) -> list[OutsidePart]:
         """Return the graph, the tunnels and the registries beside the palace.
@@ -90,6 +132,26 @@ class Mempalace(Layout):
         if _QUARANTINED.match(path):
             return "set-aside" if b"/" not in path else None
         return _KINDS.get(path.partition(b"/")[0] if path.startswith(b"@") else path)
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """Drawers are told by their ids in their collection, with all their metadata and text.
+
+        Collections and segments have other ids in each palace, drawers other numbers.
+        """
+        return _CHROMA if path == b"chroma.sqlite3" else {}
+
+    def merge_file(self, path: bytes) -> Treatment:
+        """Registries are merged name by name, vector segments not at all."""
+        if path.startswith(_BY_NAME):
+            return Treatment.NAMES
+        return super().merge_file(path)
+
+    def index_of(self, path: bytes) -> IndexOf | None:
+        """A segment of vectors belongs to the row that has its id."""
+        if not _SEGMENT.match(path):
+            return None
+        query = "SELECT 1 FROM main.segments WHERE id = ?"
+        return IndexOf(b"chroma.sqlite3", query, (path.decode(),))
 
     def counts(self, image: Image) -> dict[str, int]:
         """Count drawers and closets as Chroma does, and the graph the palace uses.

@@ -5,13 +5,18 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from palatine.layouts.base import Image, Layout, has_file, query_counts
+from palatine.layouts.base import Held, Identity, Image, Layout, has_file, query_counts
+from palatine.layouts.merging import OWN, Owned, Table, Treatment
 
 _RUNTIME = ("compactions.db", "dream_runs.db")
 _SNAPSHOTTED = ("long_term.sqlite", "vector.sqlite", "concepts.sqlite", "compactions.sqlite")
 _STATE = ("extract_cursor.json", "dream_run.json")
+_DATABASES = ("memory.db", *_RUNTIME, *_SNAPSHOTTED)
+_AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?\Z")
 _NOTES = (b".md", b".json", b".yaml", b".yml")
 _KINDS = {
     b"memory.db": "memories",
@@ -27,6 +32,12 @@ _KINDS = {
     b"state": "state",
     b"extract_cursor.json": "state",
     b"dream_run.json": "state",
+}
+
+
+_TABLES = {
+    "memories": Table(owned=(Owned("memories_fts", "id", "id"),)),
+    "compaction_locks_v1": OWN,
 }
 
 
@@ -49,6 +60,18 @@ class Nexo(Layout):
         """Return the name of what `data` belongs to: that word says nothing."""
         return path.parent.name.lstrip(".") or None if path.name == "data" else None
 
+    def against_name(self, name: str) -> str | None:
+        """Take what nexo takes for an agent."""
+        if _AGENT.match(name):
+            return None
+        return "1 to 64 small letters, digits, '_' or '-', with a letter or digit at both ends"
+
+    def identity(self) -> Sequence[Held]:
+        """Return the columns that say whose the rows are: a palace may be one agent's."""
+        return tuple(
+            Held(os.fsencode(name), "agent_id", Identity.NAME, database=True) for name in _DATABASES
+        )
+
     def artifact_kind(self, path: bytes) -> str | None:
         """Name databases and state by their last name; a memdir's notes are text."""
         name = path.rpartition(b"/")[2]
@@ -59,6 +82,16 @@ class Nexo(Layout):
     def is_derived(self, path: bytes) -> bool:
         """Vectors can be computed anew from the memories, the index of git from the files."""
         return path == b"vector.sqlite" or path.endswith(b".git/index")
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """A memory's full text is found by its id; locks are this palace's."""
+        return _TABLES
+
+    def merge_file(self, path: bytes) -> Treatment:
+        """How far its runs are is this palace's alone."""
+        if path.rpartition(b"/")[2] in map(os.fsencode, _STATE):
+            return Treatment.OWN
+        return super().merge_file(path)
 
     def counts(self, image: Image) -> dict[str, int]:
         """Count memories and agents, compactions, dreams, and the files of memdirs."""

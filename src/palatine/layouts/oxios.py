@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from palatine.layouts.base import Image, Layout, OutsidePart, has_file, query_counts
+from palatine.layouts.merging import OWN, Table, Treatment
 
 _MEMORY = (
     "conversations", "sessions", "facts", "episodes", "knowledge", "skills", "preferences",
@@ -28,6 +30,14 @@ _KINDS = {
     b"backups": "set-aside",
     b"@agent-log": "log",
 }
+
+
+_TABLES = {
+    "memories": Table(greatest=frozenset({"access_count", "accessed_at"})),
+    "embedding_cache": OWN,
+    "dream_state": OWN,
+}
+_STATE = {b"memory/.dream_checkpoint.json", b"memory/.dream.lock"}
 
 
 class Oxios(Layout):
@@ -66,6 +76,16 @@ class Oxios(Layout):
     def is_derived(self, path: bytes) -> bool:
         """The snapshot of the vector index is made from the memories."""
         return path == b"memory/vector_index_snapshot.json"
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """How often a memory was read makes no difference; caches and dreams are this palace's."""
+        return _TABLES if path == b"memory.db" else {}
+
+    def merge_file(self, path: bytes) -> Treatment:
+        """Where its dreams are is this palace's alone, and so are files half written."""
+        if path in _STATE or path.endswith(b".tmp"):
+            return Treatment.OWN
+        return super().merge_file(path)
 
     def counts(self, image: Image) -> dict[str, int]:
         """Count each section that is not empty, and the rows of the databases."""

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from palatine.layouts.base import Image, Layout, directories, json_list, query_counts, read_json
+from palatine.layouts.base import (
+    Held,
+    Identity,
+    Image,
+    Layout,
+    directories,
+    json_list,
+    query_counts,
+    read_json,
+)
+from palatine.layouts.merging import OnlyOne, Table, Treatment
 
 _KINDS = {
     b"palace.json": "config",
@@ -25,6 +36,22 @@ _KINDS = {
 }
 _DERIVED = {b"index.usearch", b"index.usearch.keymap.json", b"index.usearch.redb"}
 _OWN_KEYS = {"id", "name", "created_at"}
+_TABLES = {
+    b"kg.db": {
+        "triples": Table(
+            key=("subject", "predicate", "object", "valid_from"),
+            only_one=OnlyOne(("subject", "predicate"), ends="valid_to", begins="valid_from"),
+        ),
+    },
+    b"recall.db": {"recall_events": Table(key=(), named=frozenset({"palace_id"}))},
+}
+_STATE = {b"dream_stats.json"}
+_IDENTITY = (
+    Held(b"palace.json", "id", Identity.NAME),
+    Held(b"palace.json", "name", Identity.NAME),
+    Held(b"palace.json", "data_dir", Identity.PLACE),
+    Held(b"recall.db", "palace_id", Identity.NAME, database=True),
+)
 
 
 class Trusty(Layout):
@@ -47,6 +74,13 @@ class Trusty(Layout):
         identity = value.get("id") if isinstance(value, dict) else None
         return identity if isinstance(identity, str) else None
 
+    def identity(self) -> Sequence[Held]:
+        """Return what its own restore rewrites, and the id by which it looks up recalls.
+
+        It opens the palace at `data_dir`, wherever palace.json itself lies.
+        """
+        return _IDENTITY
+
     def artifact_kind(self, path: bytes) -> str | None:
         """Name the files; what a redb upgrade set aside is named as such."""
         if b".v2-incompatible" in path:
@@ -56,6 +90,14 @@ class Trusty(Layout):
     def is_derived(self, path: bytes) -> bool:
         """Vectors can be computed anew from the drawers."""
         return path in _DERIVED
+
+    def merge_tables(self, path: bytes) -> Mapping[str, Table]:
+        """Triples are told by what they say and since when; the numbers of rows say nothing."""
+        return _TABLES.get(path, {})
+
+    def merge_file(self, path: bytes) -> Treatment:
+        """What the last dream did is this palace's alone; redb files are opaque."""
+        return Treatment.OWN if path in _STATE else super().merge_file(path)
 
     def counts(self, image: Image) -> dict[str, int]:
         """Count drawers (kg.db's, and those only the L1 cache has), triples, recalls, chats.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 import palatine
 from palatine.backends.base import Backend
@@ -138,3 +141,19 @@ def as_nobody(work: Callable[[], None]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@contextlib.contextmanager
+def small_disk(where: Path, size: int) -> Iterator[None]:
+    """Mount a small file system for the length of a `with` block."""
+    if os.geteuid():
+        pytest.skip("only root can mount a small file system")
+    where.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(where)], check=True)

@@ -39,6 +39,7 @@ from palatine.ops import verify as verify_op
 from palatine.ops.palacelock import LOCK_TIMEOUT, Patience
 from palatine.ops.places import avoided
 from palatine.ops.planning import Planned
+from palatine.ops.restoring import Mode, Prefer, Request, Restored, one_mode
 from palatine.store.repository import Repository as Store
 from palatine.store.repository import Settings
 from palatine.store.snapshots import Stored
@@ -222,21 +223,50 @@ class Repository:
         """Return what changed from a revision to a directory as it is now."""
         return diff_op.diff_directory(self.store, self.resolve(old), _path(directory))
 
-    def restore(
+    def restore(  # noqa: PLR0913 - keywords, one for each flag of the command
         self,
         revision: str,
         target: PathLike,
         *,
         paths: Sequence[str | bytes] = (),
+        kinds: Sequence[str] = (),
+        replace: bool = False,
+        live: bool = False,
+        merge: bool = False,
+        delete: bool = False,
+        prefer: Prefer | None = None,
+        as_name: str | None = None,
+        outside: bool = False,
         dry_run: bool = False,
-    ) -> restore_op.Restored:
-        """Restore a snapshot, or some paths of it, into a new or empty directory.
+        lock_timeout: float = LOCK_TIMEOUT,
+    ) -> Restored:
+        """Put a snapshot back, or some of it: into a new or empty directory, or over what is there.
 
-        Raises Exists, PathNotFound, NoSpace, Damaged, SourceError; nothing half-written is left.
+        `replace` exchanges what is there, `live` changes it under a running service (`delete`: also
+        removes what the snapshot lacks), `merge` adds what it lacks (`prefer`, "theirs" or "ours",
+        decides conflicts). `paths` and `kinds` choose some of the snapshot; `as_name` gives a new
+        copy a name of its own; with `outside` outside parts go to their recorded places. Where
+        something is there, a snapshot of it is taken first (`Restored.before`; see `undo`).
+        Raises Exists, Refused, Locked, PathNotFound, NoSpace, Damaged, SourceError, UsageError;
+        what is there then is what was there.
         """
-        chosen = [os.fsencode(path) for path in paths]
-        stored = self.resolve(revision)
-        return restore_op.restore(self.store, stored, _path(target), chosen, dry_run)
+        request = Request(
+            _path(target), one_mode(replace, live, merge, undo=False),
+            tuple(os.fsencode(path) for path in paths), tuple(kinds), dry_run, delete, prefer,
+            as_name, outside, lock_timeout,
+        )  # fmt: skip
+        return restore_op.restore(self.store, self.resolve(revision), request)
+
+    def undo(
+        self, target: PathLike, *, outside: bool = False, lock_timeout: float = LOCK_TIMEOUT
+    ) -> Restored:
+        """Put back what was at a path before the last restore over it; undone again: redone.
+
+        Live when the palace is in use. Raises UnknownRevision when there was no restore, and what
+        `restore` raises.
+        """
+        request = Request(_path(target), Mode.UNDO, outside=outside, lock_timeout=lock_timeout)
+        return restore_op.undo(self.store, request)
 
     def verify(
         self, *, data: bool = False, sample: float | None = None, seed: int | None = None

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,13 @@ TEMPORARY_PREFIX = ".pal-tmp-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYNC_FILE_RANGE_WRITE = 2
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_FICLONE = 0x40049409
+_NO_CLONE = {
+    errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM,
+    errno.ETXTBSY,
+}  # fmt: skip
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 
 
@@ -63,6 +71,11 @@ def sync_file_system(directory: Path) -> None:
     with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
         if _LIBC.syncfs(fd) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
+
+
+def sync_data(fd: int) -> None:
+    """Make durable what was written to a file so far, by whatever process."""
+    os.fsync(fd)
 
 
 def begin_writeback(fd: int) -> None:
@@ -107,6 +120,11 @@ class NewFile:
         self.size += len(view)
         while len(view):
             view = view[os.write(self._fd, view) :]
+
+    def reserve(self, size: int) -> None:
+        """Take `size` bytes of the disk, which are free again when the file is gone."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._fd, 0, size)
 
     def link(self, target: Path) -> None:
         """Give the file its name, only if nothing has that name.
@@ -197,6 +215,47 @@ def rename_directory(source: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
+def exchange(one: Path, other: Path) -> bool:
+    """Have two files or directories of one file system change names, in one step and durably.
+
+    renameat2(2) with RENAME_EXCHANGE; False where the system or the file system has no such thing.
+    """
+    if not hasattr(_LIBC, "renameat2"):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if _LIBC.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        if number in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+            return False
+        raise OSError(number, os.strerror(number), str(other))
+    for directory in {one.parent, other.parent}:
+        sync_directory(directory)
+    return True
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file another name on its file system, replacing what has it, durably."""
+    os.rename(source, target)
+    for directory in {source.parent, target.parent}:
+        sync_directory(directory)
+
+
+def clone(source: int, target: int) -> bool:
+    """Have an open empty file share all blocks of another; False where that cannot be done.
+
+    ioctl(2) FICLONE, which btrfs, XFS and others have.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in _NO_CLONE:
+            return False
+        raise
+    return True
+
+
 def remove_tree(top: Path) -> None:
     """Remove a directory of ours with everything below it, however deep and whatever its modes.
 
@@ -238,6 +297,26 @@ def _bring_up(inner: int, root: int) -> None:
             os.unlink(name, dir_fd=inner)
 
 
+def try_lock_file(path: Path) -> int:
+    """Make a file if it is not there, and take its flock; return a descriptor, -1 if it is taken.
+
+    Whoever holds it may remove the file: then it is no longer what others find under its name.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, FILE_MODE)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), path.lstat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return -1
+
+
 def exists_at(directory: int, name: bytes) -> bool:
     """Whether an open directory holds a name that can be looked at."""
     try:
@@ -250,6 +329,20 @@ def exists_at(directory: int, name: bytes) -> bool:
 def hard_link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
     """Give a file a second name; paths are below open directories, symlinks are not followed."""
     os.link(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False)
+
+
+def rename_at(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
+    """Give what has a name below an open directory another one, in place of what has that.
+
+    Durable only once the file system is synced.
+    """
+    os.rename(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory)
+
+
+def hard_link_to(old: Path, new: Path) -> None:
+    """Give a file a second name, durably."""
+    os.link(old, new, follow_symlinks=False)
+    sync_directory(new.parent)
 
 
 @contextlib.contextmanager

@@ -68,6 +68,23 @@ TAKEN = {
     "longest_pin_us": int,
     "error": None,
 }
+RESTORED = {
+    "snapshot": REFERENCE,
+    "target": NAME,
+    "mode": re.compile("(new|replace|live|merge)\\Z"),
+    "dry_run": bool,
+    "files": int,
+    "directories": int,
+    "symlinks": int,
+    "bytes": int,
+    "removed": int,
+    "metadata": int,
+    "pre_restore": ({"snapshot": REFERENCE, "fresh": bool, "took_us": int}, None),
+    "finished": (str, None),
+    "notices": [str],
+    "outside?": [{"name": str, "place": NAME, "target": NAME}],
+    "renamed?": [{"path": NAME, "key": str, "old": str, "new": str, "rows": (int, None)}],
+}
 CONTRACT: dict[tuple[str, ...], Any] = {
     ("palaces",): {
         "palaces": [
@@ -99,14 +116,8 @@ CONTRACT: dict[tuple[str, ...], Any] = {
         "changes": [CHANGE],
     },
     ("restore", "alpha", "nowhere", "--dry-run"): {
-        "snapshot": REFERENCE,
-        "target": NAME,
-        "dry_run": bool,
-        "files": int,
-        "directories": int,
-        "symlinks": int,
-        "bytes": int,
-        "actions": [{"path": NAME, "kind": str, "bytes": int}],
+        **RESTORED,
+        "actions": [{"path": NAME, "kind": str, "deed": str, "bytes": int}],
     },
     ("verify", "--data"): {
         "checked": str,
@@ -148,16 +159,8 @@ CHANGING: dict[tuple[str, ...], Any] = {
         "made_repository": bool,
         "palaces": [TAKEN],
     },
-    ("restore", "alpha", "somewhere"): {
-        "snapshot": REFERENCE,
-        "target": NAME,
-        "dry_run": bool,
-        "files": int,
-        "directories": int,
-        "symlinks": int,
-        "bytes": int,
-        "outside?": [{"name": str, "place": NAME, "target": NAME}],
-    },
+    ("restore", "alpha", "somewhere"): RESTORED,
+    ("restore", "alpha~", "empty-place", "--replace"): RESTORED,
     ("tag", "alpha", "another"): {"snapshot": SNAPSHOT},
     ("tag", "-d", "alpha~", "keep"): {"snapshot": SNAPSHOT},
     ("reindex",): {"packs": int, "damaged": [str], "kept": int, "segments_replaced": int},
@@ -208,6 +211,18 @@ def test_changing_commands(own: Pal, arguments: tuple[str, ...]) -> None:
     assert done.object["command"] == arguments[0]
     check(done.result, CHANGING[arguments])
     assert done.err == ""
+
+
+def test_restoring_over_a_palace(own: Pal) -> None:
+    """What only a restore over something has to tell."""
+    target = own.root / "alpha"
+    own("snapshot", target, "--palace", "alpha-here")
+    for words in (["alpha~", str(target), "--replace"], ["--undo", str(target)]):
+        result = own("restore", *words, "--json").result
+        check(result, RESTORED)
+        assert result["pre_restore"]["snapshot"]["palace"] == "alpha-here"
+    plan = own("restore", "alpha~", target, "--replace", "--dry-run", "--json").result
+    assert {one["deed"] for one in plan["actions"]} == {"write", "add", "remove"}
 
 
 def test_every_command_has_a_contract() -> None:

@@ -10,7 +10,7 @@ from tests.support import SETTINGS, memory_repository
 
 from palatine.backends.memory import MemoryBackend
 from palatine.errors import NoSpace, PalatineError
-from palatine.ops.restore import restore
+from palatine.ops import restore as restore_op
 from palatine.ops.snapshot import Done, Request, snapshot
 from palatine.ops.verify import Depth, verify
 from palatine.store import packer
@@ -76,7 +76,8 @@ class World:
     ) -> None:
         self.tries += 1
         target = self.root / f"restored-{self.tries}"
-        restore(repository, repository.list_snapshots()[which], target)
+        stored = repository.list_snapshots()[which]
+        restore_op.restore(repository, stored, restore_op.Request(target))
         assert differences(expected, state_of(target)) == []
 
 

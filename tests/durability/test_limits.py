@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.capture.trees import MIB, contents
-from tests.support import SETTINGS, Place, as_nobody
+from tests.support import SETTINGS, Place, as_nobody, small_disk
 
 import palatine
 from palatine.errors import NoSpace, PalatineError, ReadOnly, RepositoryError
 from palatine.testing.builders import differences, state_of
 
 ROOT = os.geteuid() == 0
-
-
-@contextlib.contextmanager
-def small_disk(where: Path, size: int) -> Iterator[None]:
-    """Mount a small file system for the length of a `with` block."""
-    if not ROOT:
-        pytest.skip("only root can mount a small file system")
-    where.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(where)], check=True)
 
 
 def test_a_full_repository_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_what_a_killed_restore_left_is_removed_by_the_next(place: Place) -> None
 def test_a_restore_under_way_is_not_taken_for_stale(place: Place) -> None:
     filled(place)
     target = place.root / "target"
-    with fresh._staging(target) as staging:
+    with fresh.staging_beside(target) as staging:
         (staging / "half").write_bytes(b"half")
         with place.open() as repository:
             repository.restore("palace", target)

@@ -6,22 +6,19 @@ import tempfile
 
 from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.tree import POOL_FULL, POOLED_MAX
-from palatine.store.trees import Source
-
-
-class NotKept(Exception):
-    """A chunk of which only the id was wanted."""
+from palatine.store.trees import NotKept, Source
 
 
 class Scratch:
     """Trees, lists and pools in a temporary file; of other chunks only the ids.
 
-    What the repository has is read from there.
+    Unless it is `whole`: then everything. What the repository has is read from there.
     """
 
-    def __init__(self, repository: Source, digest: Digest) -> None:
+    def __init__(self, repository: Source, digest: Digest, whole: bool = False) -> None:
         self._repository = repository
         self._digest = digest
+        self._whole = whole
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` does
         self._kept: dict[ObjectId, tuple[int, int]] = {}
         self._named: set[ObjectId] = set()
@@ -29,7 +26,7 @@ class Scratch:
     def put(self, kind: Kind, data: Buffer, predecessor: ObjectId | None = None) -> ObjectId:
         """Return an object's id; keep its bytes if somebody may ask for them."""
         object_id = self._digest.object_id(kind, data)
-        asked_for = kind != Kind.CHUNK or len(data) <= POOL_FULL + POOLED_MAX
+        asked_for = self._whole or kind != Kind.CHUNK or len(data) <= POOL_FULL + POOLED_MAX
         if asked_for and object_id != predecessor and object_id not in self._kept:
             self._kept[object_id] = (self._file.seek(0, 2), len(data))
             self._file.write(data)

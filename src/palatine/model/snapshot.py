@@ -122,14 +122,21 @@ class Snapshot(Stored, frozen=True):
         """Whether everything that should be in it is."""
         return not self.missing
 
-    def resolve(self, path: bytes) -> Place:
-        """Return where a path leads: into the palace or, `@NAME/…`, into an outside part."""
+    def split(self, path: bytes) -> tuple[Outside | None, bytes]:
+        """Return the outside part that a path begins in (`@NAME/…`), if any, and the rest of it."""
         if path.startswith(b"@"):
             name, _, inner = path[1:].partition(b"/")
             for part in self.outside:
                 if part.name.encode() == name:
-                    return Place(part.root, part.owner, b"@" + name + b"/", inner)
-        return Place(self.root, self.owner, b"", path)
+                    return part, inner
+        return None, path
+
+    def resolve(self, path: bytes) -> Place:
+        """Return where a path leads: into the palace or, `@NAME/…`, into an outside part."""
+        part, inner = self.split(path)
+        if part is None:
+            return Place(self.root, self.owner, b"", path)
+        return Place(part.root, part.owner, b"@" + part.name.encode() + b"/", inner)
 
     @property
     def healthy(self) -> bool:

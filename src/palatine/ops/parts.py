@@ -1,7 +1,11 @@
-"""What a layout adds to a snapshot: its parts that live outside of the palace, and their kinds."""
+"""What a layout adds to a snapshot: its parts that live outside of the palace, and their kinds.
+
+And where these parts go when they are restored.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +18,18 @@ from palatine.capture.excludes import matching
 from palatine.capture.outcomes import Taken
 from palatine.capture.palace import Captured
 from palatine.capture.pieces import Counts
-from palatine.errors import PathNotFound, SourceError, UsageError
+from palatine.errors import Exists, PathNotFound, Refused, SourceError, UsageError
 from palatine.ids import ObjectId
 from palatine.layouts.base import Layout, OutsidePart
 from palatine.model.names import check_label
 from palatine.model.snapshot import Artifact, CapturedAs, Missing, Outside, Snapshot
+from palatine.model.tree import Entry, EntryKind
+from palatine.restore.fresh import check_target
+from palatine.restore.select import Chosen, Selection
+from palatine.sqlite.sidecars import SUFFIXES
 from palatine.store.repository import Repository
-from palatine.store.trees import children
+from palatine.store.snapshots import Stored
+from palatine.store.trees import Item, Source, children
 
 
 class Wanted(NamedTuple):
@@ -78,6 +87,27 @@ def outside_of(layout: str, path: Path) -> list[OutsidePart]:
     from palatine.layouts import registry
 
     return places(registry.by_name(layout), path, path.resolve())
+
+
+def present(snapshot: Snapshot, path: Path) -> dict[str, Path]:
+    """Return the places that outside parts have now, of what lies at `path`, by their names.
+
+    Where the snapshot's layout finds them; or where they were, if the palace is where it was; or
+    in `PATH.outside`, where a restore leaves them.
+    """
+    from palatine.layouts import registry
+
+    source = path.resolve()
+    found = {}
+    for part in snapshot.outside:
+        beside = Path(f"{source}.outside") / part.name
+        recorded = Path(os.fsdecode(part.place))
+        if os.fsencode(source) == snapshot.path and os.path.lexists(recorded):
+            found[part.name] = recorded
+        elif beside.is_dir():
+            found[part.name] = beside
+    layout = registry.of_name(snapshot.layout)
+    return found | {part.name: part.place.resolve() for part in places(layout, path, source)}
 
 
 def wanted(
@@ -174,3 +204,81 @@ def _artifacts_beside(beside: Beside) -> list[Artifact]:
         name = os.fsencode(Path(place).name)
         found.append(Artifact(name, "file", CapturedAs.STABLE))
     return [msgspec.structs.replace(one, path=beside.prefix + one.path) for one in found]
+
+
+class Destination(NamedTuple):
+    """Where an outside part is restored to: a directory or, where `is_file`, the file it is."""
+
+    part: Outside
+    selection: Selection
+    target: Path
+    is_file: bool
+
+    @property
+    def prefix(self) -> bytes:
+        """How paths in the part begin."""
+        return b"@" + self.part.name.encode() + b"/"
+
+    @property
+    def directory(self) -> Path:
+        """The directory below which the part's paths lie."""
+        return self.target.parent if self.is_file else self.target
+
+
+def destinations(
+    source: Source, stored: Stored, chosen: Chosen, target: Path, recorded: bool
+) -> list[Destination]:
+    """Return where the chosen outside parts of a snapshot go.
+
+    To their recorded places, or to directories in `TARGET.outside`. Raises Refused when one place
+    lies in another, as a part in the palace.
+    """
+    found = []
+    for part, selection in chosen.parts(stored.snapshot):
+        to = Path(f"{target}.outside") / part.name
+        is_file = recorded and lone_file(source, part.root, part.place) is not None
+        if recorded:
+            to = Path(os.fsdecode(part.place))
+        found.append(Destination(part, selection, to, is_file))
+    _check_apart([target, *(one.target for one in found)])
+    return found
+
+
+def check_vacant(outside: Sequence[Destination], recorded: bool) -> None:
+    """Raise Exists when something is where an outside part goes, or would be taken for its own."""
+    if outside and not recorded:
+        check_target(outside[0].target.parent)
+        return
+    for one in outside:
+        if not one.is_file:
+            check_target(one.target)
+            continue
+        name = os.fsencode(one.target)
+        for path in (name, *(name + suffix for suffix in SUFFIXES)):
+            if os.path.lexists(path):
+                raise Exists(
+                    f"{os.fsdecode(path)} is there, where @{one.part.name} goes",
+                    "move it away, or leave out --outside",
+                )
+
+
+def _check_apart(places: Sequence[Path]) -> None:
+    for one, other in itertools.permutations(places, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            raise Refused(
+                f"{one} lies in {other}, and each of them is to be restored",
+                "choose another target, or leave out --outside",
+            )
+
+
+def lone_file(source: Source, root: Entry, place: bytes) -> Item | None:
+    """Return the file that a root stands for when its place was a file, None for a directory.
+
+    Such a root was made up: it has no time, and holds one file, of the place's own name.
+    """
+    if root.mtime_ns or root.xattrs:
+        return None
+    found = list(itertools.islice(children(source, root.tree), 2))
+    name = place.rpartition(b"/")[2]
+    is_file = len(found) == 1 and found[0].entry.kind == EntryKind.FILE
+    return found[0] if is_file and found[0].entry.name == name else None

@@ -39,7 +39,8 @@ class Request:
 
     `derived` says that nobody chose the name: then a name that another path holds is refused.
     `check`: have SQLite check the databases whose health is not known (with `force`, all).
-    `layout` is the name of the palace's layout; without one it is recognised.
+    `layout` is the name of the palace's layout; without one it is recognised. `merged` are
+    snapshots that were merged into what is there: parents besides the first.
     """
 
     source: Path
@@ -52,6 +53,7 @@ class Request:
     capture: Options = field(default_factory=Options)
     check: bool = False
     layout: str | None = None
+    merged: Sequence[ObjectId] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def snapshot(repository: Repository, request: Request) -> Done:
         databases = dict(gathered.databases(captured))
         known = health.Known(before, again=request.force)
         made = health.judged(repository, made, known, databases, request.check)
-        if parent is not None and not request.force and _is_equal(made, parent.snapshot):
+        said = request.force or request.merged  # that there was a merge is news
+        if parent is not None and not said and _is_equal(made, parent.snapshot):
             done = _done(_kept(repository, parent, request), False, request, captured)
         else:
             stored = _commit(repository, session, made, request)
@@ -265,7 +268,7 @@ def _snapshot(
         host=host(),
         user=user(),
         path=os.fsencode(source),
-        parents=(parent.id,) if parent else (),
+        parents=(*([parent.id] if parent else []), *request.merged),
         message=request.message,
         layout="generic",
         owner=captured.owner,

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,26 +20,39 @@ from palatine.restore.select import Selection
 from palatine.store.trees import Source
 
 _MARK = ".pal-restore-"
+_OTHERWISE = (
+    "name a target that is not there or empty, or say what is to become of it: --replace, --live"
+    " or --merge"
+)
 
 
 @dataclass(frozen=True)
 class Selected:
-    """What is restored: a root and its owner, the part of it that is wanted, and its source."""
+    """What is restored: a root and its owner, the part of it that is wanted, and its source.
+
+    `finish` is called with the private directory when all is there and nobody can see it yet.
+    """
 
     source: Source
     root: Entry
     owner: Owner
     selection: Selection
+    finish: Callable[[Path], None] | None = None
 
 
 def check_target(target: Path) -> None:
     """Raise Exists unless `target` is absent or an empty directory."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise Exists(f"{target} exists and is not a directory", "name another target")
+        raise Exists(f"{target} exists and is not a directory", _OTHERWISE)
     if target.is_dir() and os.listdir(target):
-        raise Exists(
-            f"{target} exists and is not empty", "name a target that does not exist, or is empty"
-        )
+        raise Exists(f"{target} exists and is not empty", _OTHERWISE)
+
+
+def is_vacant(target: Path) -> bool:
+    """Whether nothing is at a path, or an empty directory."""
+    if target.is_dir():
+        return not os.listdir(target)
+    return not os.path.lexists(target)
 
 
 def restore_fresh(what: Selected, target: Path, threads: int, reporter: Reporter) -> Written:
@@ -49,19 +62,24 @@ def restore_fresh(what: Selected, target: Path, threads: int, reporter: Reporter
     what was written is removed. Raises Exists, NoSpace, Damaged, SourceError.
     """
     check_target(target)
-    with _translated(target), _staging(target) as staging:
+    with translated(target), staging_beside(target) as staging:
         writer = DirectoryWriter(what.source, what.selection, threads, reporter)
         writer.write(str(staging), what.root, what.owner)
+        if what.finish is not None:
+            what.finish(staging)
         fsio.sync_file_system(staging)
         fsio.rename_directory(staging, target)
         return writer.written
 
 
 @contextlib.contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """Make a private directory beside `target`; what is left of it at the end is removed."""
+def staging_beside(target: Path, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """Make a private directory beside `target`; what is left of it at the end is removed.
+
+    Unless `keep` says then that somebody needs it still.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(target)
+    remove_stale(target)
     staging = target.parent / f".{target.name}{_MARK}{secrets.token_hex(8)}"
     try:
         staging.mkdir(mode=0o700)
@@ -69,10 +87,11 @@ def _staging(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield staging
     finally:
-        fsio.remove_tree(staging)
+        if not keep():
+            fsio.remove_tree(staging)
 
 
-def _remove_stale(target: Path) -> None:
+def remove_stale(target: Path) -> None:
     """Remove what restores to the same target left behind that were killed: nobody locks it."""
     for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
         with contextlib.suppress(OSError), fsio.opened(left, os.O_RDONLY | os.O_DIRECTORY) as lock:
@@ -86,7 +105,8 @@ def glob_escape(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _translated(target: Path) -> Iterator[None]:
+def translated(target: Path) -> Iterator[None]:
+    """Have what the system refuses told as an error of ours: Exists, NoSpace or SourceError."""
     try:
         yield
     except PalatineError:
@@ -98,6 +118,6 @@ def _translated(target: Path) -> Iterator[None]:
         if error.errno in (errno.EBUSY, errno.EXDEV):
             raise Exists(
                 f"{target} cannot be replaced in one step: {text}",
-                "it may be a mount point: restore to a new directory inside it",
+                "it may be a mount point: restore to a new directory inside it, or with --live",
             ) from error
         raise SourceError(f"{target} cannot be written: {text}") from error

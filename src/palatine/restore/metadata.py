@@ -46,6 +46,14 @@ class Metadata:
             self._try("modes", lambda: os.chmod(fd, entry.mode))
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
+    def put_over(self, fd: int, entry: Entry, owner: Owner) -> None:
+        """Set everything on what was there before; a user's attributes it shall not have go."""
+        wanted = {os.fsdecode(name) for name, _ in entry.xattrs}
+        for name in os.listxattr(fd) if hasattr(os, "listxattr") else ():
+            if name.startswith("user.") and name not in wanted:
+                self._try(f"the attribute {name}", lambda name=name: os.removexattr(fd, name))  # type: ignore[misc]
+        self.put(fd, entry, owner, created=False)
+
     def put_symlink(self, name: bytes, directory: int, entry: Entry, owner: Owner) -> None:
         """Set owner and times of a symlink."""
         if self._root and self._ids(owner) != self._self:

@@ -29,6 +29,10 @@ class Source(Protocol):
         """Return an object's plain bytes, verified."""
 
 
+class NotKept(Exception):
+    """An object of which a source knows only the id: nobody wanted its bytes kept."""
+
+
 class Item(NamedTuple):
     """An entry on a walk: its path from the root (bytes, slashes), and the piece that holds it."""
 

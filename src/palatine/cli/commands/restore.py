@@ -2,100 +2,135 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from palatine.cli import shapes, text
-from palatine.cli.invocation import Invocation, invocation
-
-if TYPE_CHECKING:
-    from palatine.ops.restore import Restored
-    from palatine.store.snapshots import Stored
+from palatine.cli import merged, restoring
+from palatine.cli.invocation import invocation
+from palatine.errors import UsageError
 
 EXAMPLES = (
     "pal restore alpha ./alpha-as-it-was",
     "pal restore 'alpha@{1d}' ./before --path notes --path palace.json",
-    "pal restore alpha~2 ./before --dry-run",
+    "pal restore alpha~2 ~/.local/share/trusty-memory/palaces/alpha --replace --dry-run",
+    "pal restore alpha~2 ~/.local/share/trusty-memory/palaces/alpha --live",
+    "pal restore --undo ~/.local/share/trusty-memory/palaces/alpha",
 )
-EXIT_CODES = {4: "what was asked for is damaged", 5: "refused: TARGET is there already", 10: ""}
+EXIT_CODES = {
+    4: "what was asked for is damaged",
+    5: "refused: TARGET is there already, or in use, or a merge left conflicts",
+    10: "",
+    11: "another process snapshots or restores the palace, and did not end in time",
+}
 
 
-def restore(
+def restore(  # noqa: PLR0913 - each parameter is an option
     context: typer.Context,
-    revision: Annotated[str, typer.Argument(metavar="REV", help="See: pal help revisions")],
+    revision: Annotated[
+        str | None,
+        typer.Argument(metavar="REV", help="See: pal help revisions", show_default=False),
+    ] = None,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A directory that is not there yet, or empty.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="A directory that is not there yet, or empty; else say how.",
+            show_default=False,
+        ),
+    ] = None,
     path: Annotated[
         list[str] | None,
         typer.Option("--path", metavar="P", help="Only this path of the palace; repeatable."),
     ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="Only artifacts of this kind; repeatable."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Exchange what is at TARGET; nobody may use it.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Change TARGET while its service keeps running.")
+    ] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Add to TARGET what it lacks, and tell conflicts.")
+    ] = False,
+    undo: Annotated[
+        bool,
+        typer.Option("--undo", help="Put back what was at TARGET before the last restore over it."),
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="With --live: also remove what the snapshot lacks.")
+    ] = False,
+    prefer: Annotated[
+        Literal["theirs", "ours"] | None,
+        typer.Option(
+            "--prefer",
+            help="With --merge: who wins conflicts, the snapshot (theirs) or TARGET (ours).",
+        ),
+    ] = None,
+    as_name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="The new copy gets a name and place of its own."),
+    ] = None,
+    outside: Annotated[
+        bool,
+        typer.Option("--outside", help="Put outside parts to their places, not beside TARGET."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            "--lock-timeout",
+            metavar="SECONDS",
+            min=0,
+            help="How long others who work on the palace are waited for.",
+        ),
+    ] = 60.0,
 ) -> None:
-    """Put a snapshot into a new or empty directory.
+    """Put a snapshot back: into a new or empty directory, or over what is there.
 
-    It is built beside TARGET, verified, and then renamed: nothing half-written is left, whatever
-    happens. Parts that lived outside of the palace go to TARGET.outside.
+    It is built beside TARGET, verified, and then takes its name: nothing half-written is left,
+    whatever happens. Over something that is there: only with --replace, --live or --merge, and a
+    snapshot of that is taken first, which --undo puts back.
     """
+    from palatine.ops.restoring import Request, check_mixture, one_mode
+
     run = invocation(context)
+    mode = one_mode(replace, live, merge, undo)
+    if undo:
+        revision, target = _only_target(revision, target)
+    if target is None or (revision is None and not undo):
+        raise UsageError("REV and TARGET are both needed", "pal restore --help shows how")
+    request = Request(
+        Path(target), mode, tuple(os.fsencode(one) for one in path or ()), tuple(kind or ()),
+        dry_run, delete, prefer, as_name, outside, lock_timeout,
+    )  # fmt: skip
+    check_mixture(request)
     with run.open() as repository:
-        stored = repository.resolve(revision)
-        done = repository.restore(stored.id.hex(), target, paths=tuple(path or ()), dry_run=dry_run)
+        if revision is None:
+            done = repository.undo(target, outside=outside, lock_timeout=lock_timeout)
+        else:
+            done = repository.restore(
+                revision, target, paths=request.paths, kinds=request.kinds, replace=replace,
+                live=live, merge=merge, delete=delete, prefer=prefer, as_name=as_name,
+                outside=outside, dry_run=dry_run, lock_timeout=lock_timeout,
+            )  # fmt: skip
         if run.output.json:
-            run.output.result(_shape(stored, done, dry_run))
-            return
-        for action in run.output.while_open(done.actions):
-            slash = "/" if action.kind.name == "DIRECTORY" else ""
-            size = text.size(action.size) if action.kind.name == "FILE" else ""
-            run.output.line(f"{size:>10}  {text.name(action.path)}{slash}")
-        _tell(run, stored, done, dry_run)
+            run.output.result(restoring.shape(done, dry_run))
+        else:
+            restoring.tell(run, done, dry_run)
+        if done.merged is not None:
+            merged.finish(done)
 
 
-def _tell(run: Invocation, stored: Stored, done: Restored, dry_run: bool) -> None:
-    run.output.say(
-        f"{'would restore' if dry_run else 'restored'} {stored.palace} {stored.id.hex()[:16]} "
-        f"of {text.local_time(stored.snapshot.time_us)} to {text.name(str(done.target))}: "
-        f"{text.count(done.files, 'file')}, {text.size(done.size)}"
-    )
-    for part in done.outside:
-        run.output.say(
-            f"@{text.sentence(part.name)}, which was {text.name(part.place)}, "
-            f"{'would go' if dry_run else 'went'} to {text.name(str(part.target))}"
-        )
-    if stored.snapshot.outside and not done.outside:
-        run.output.notice("parts of it from outside of the palace (pal show) were not restored")
-    if not stored.snapshot.complete:
-        gaps = text.count(len(stored.snapshot.missing), "path")
-        run.output.notice(
-            f"the snapshot itself is incomplete: it lacks {gaps} (pal show names them)"
-        )
-
-
-def _shape(stored: Stored, done: Restored, dry_run: bool) -> shapes.Shape:
-    shape: shapes.Shape = {
-        "snapshot": shapes.reference(stored),
-        "target": shapes.name(str(done.target)),
-        "dry_run": dry_run,
-        "files": done.files,
-        "directories": done.directories,
-        "symlinks": done.symlinks,
-        "bytes": done.size,
-    }
-    if done.outside:
-        shape["outside"] = [
-            {
-                "name": part.name,
-                "place": shapes.name(part.place),
-                "target": shapes.name(str(part.target)),
-            }
-            for part in done.outside
-        ]
-    if dry_run:
-        shape["actions"] = [
-            {"path": shapes.name(one.path), "kind": one.kind.name.lower(), "bytes": one.size}
-            for one in done.actions
-        ]
-    return shape
+def _only_target(first: str | None, second: str | None) -> tuple[None, str | None]:
+    """Return the arguments of --undo: no revision, and the only one there is as the target."""
+    if second is not None:
+        raise UsageError("--undo takes no REV: what it puts back is known", "leave out REV")
+    return None, first

@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -34,6 +34,27 @@ _NO_CLONE = {
     errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM,
     errno.ETXTBSY,
 }  # fmt: skip
+_SHARED = (
+    "9p",
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "fuse",
+    "gfs",
+    "gluster",
+    "gpfs",
+    "lustre",
+    "nfs",
+    "ocfs",
+    "orangefs",
+    "prl_fs",
+    "smb",
+    "vboxsf",
+    "virtiofs",
+)
+"""How the types of file systems begin that several hosts may have mounted at once."""
+
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 
 
@@ -199,6 +220,16 @@ def replace(target: Path, data: Buffer) -> None:
         file.rename(target)
 
 
+def touch_all(paths: Iterable[Path]) -> None:
+    """Create empty files, where they are not there yet; durable when it returns."""
+    directories = set()
+    for path in paths:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
+        directories.add(path.parent)
+    for directory in directories:
+        sync_directory(directory)
+
+
 def remove(path: Path) -> bool:
     """Remove a file durably; return whether it was there."""
     try:
@@ -207,6 +238,46 @@ def remove(path: Path) -> bool:
         return False
     sync_directory(path.parent)
     return True
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    """Remove files durably, each directory synced once; what is not there is no error."""
+    directories = set()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            directories.add(path.parent)
+    for directory in directories:
+        sync_directory(directory)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds a file's flock, as far as this system can tell.
+
+    True also where that cannot be asked: where the file system has no locks, or may be shared with
+    other hosts, which need not see each other's. Raises FileNotFoundError.
+    """
+    with opened(path, os.O_RDONLY) as fd:
+        if _is_shared(fd):
+            return True
+        try:
+            # shared: two who ask at once do not take each other for the owner
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _is_shared(fd: int) -> bool:
+    """Whether a file lies on a file system that other hosts may use too."""
+    device = os.fstat(fd).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        for line in mounts:
+            before, _, after = line.partition(" - ")
+            if before.split()[2] == wanted:
+                return after.split()[0].startswith(_SHARED)
+    return False
 
 
 def rename_directory(source: Path, target: Path) -> None:

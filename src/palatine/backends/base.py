@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple
 
@@ -96,9 +96,31 @@ class Backend(ABC):
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
 
+    def create_all(self, names: Iterable[str]) -> None:
+        """Write empty files under these names, where nothing has them; all durable at the end."""
+        for name in names:
+            self.create(name, b"")
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete files; those that are not there are no error. All are gone durably at the end."""
+        for name in names:
+            self.delete(name)
+
+    def is_abandoned(self, name: str) -> bool:
+        """Whether it is certain that nobody holds a file that `hold` made, one not there included.
+
+        False where that cannot be told: then only the heartbeat tells.
+        """
+        folder = name[: name.rindex("/") + 1]
+        return not any(stat.name == name for stat in self.list(folder))
+
     @abstractmethod
     def list(self, prefix: str) -> Iterator[Stat]:
         """Yield every file whose name begins with `prefix`, a folder with its final slash."""
+
+    def free(self) -> int | None:
+        """Return how many bytes may still be written, None where nobody knows."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing open
         """Let go of whatever is open."""

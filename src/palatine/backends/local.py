@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from palatine import fsio
@@ -15,6 +16,7 @@ from palatine.backends.base import Backend, Hold, Stat, Upload
 from palatine.errors import NoSpace, NotFound, PalatineError, ReadOnly, RepositoryError
 from palatine.ids import Buffer
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _OPEN_FILES = 64
 """Descriptors of packs kept open for reading."""
 
@@ -48,6 +50,11 @@ class LocalBackend(Backend):
                 fsio.write_new(self._ready(name), data)
             except FileExistsError:
                 return False
+            except OSError as error:
+                # there was no room to find out by trying
+                if error.errno in _NO_SPACE and self._path(name).exists():
+                    return False
+                raise
         return True
 
     def upload(self) -> Upload:
@@ -65,9 +72,32 @@ class LocalBackend(Backend):
         with self._lock:
             self._open.pop(name, None)
 
+    def create_all(self, names: Iterable[str]) -> None:
+        with translated("new files"):
+            fsio.touch_all([self._ready(name) for name in names])
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        names = [*names]
+        with translated("files that are to be deleted"):
+            fsio.remove_all(self._path(name) for name in names)
+        with self._lock:
+            for name in names:
+                self._open.pop(name, None)
+
+    def is_abandoned(self, name: str) -> bool:
+        with translated(name):
+            try:
+                return not fsio.is_locked(self._path(name))
+            except FileNotFoundError:
+                return True
+
     def list(self, prefix: str) -> Iterator[Stat]:
         with translated(prefix):
             yield from _walk(self.root / prefix, prefix)
+
+    def free(self) -> int | None:
+        with translated(str(self.root)):
+            return shutil.disk_usage(self.root).free
 
     def close(self) -> None:
         with self._lock:
@@ -170,7 +200,7 @@ def translated(name: str) -> Iterator[None]:
         raise NotFound(f"the repository has no {name}") from error
     except OSError as error:
         text = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_SPACE:
             raise NoSpace(
                 f"the repository's disk is full ({name})", "free some space and run it again"
             ) from error

@@ -16,7 +16,7 @@ from palatine.errors import Malformed, NotFound, RepositoryError
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import FrameKind
-from palatine.ops.bitmap import Bitmap
+from palatine.store.bitmap import Bitmap
 from palatine.store.catalog import Copy, PackRow
 from palatine.store.repository import Repository
 from palatine.store.resolve import resolve
@@ -30,13 +30,14 @@ _IN_FLIGHT = 80 << 20
 class Result:
     """What an audit found: objects read, sentences on damage and on what could not be read.
 
-    `bad_frames` are those that do not give their objects.
+    `bad_frames` are those that do not give their objects, `bad_packs` those without their digest.
     """
 
     objects: int = 0
     damage: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     bad_frames: set[tuple[int, int]] = field(default_factory=set)
+    bad_packs: set[int] = field(default_factory=set)
 
 
 class Audit:
@@ -82,6 +83,7 @@ class Audit:
             repository = self._repository
             if repository.index.digest_of(name, row.size, repository.reporter) != row.name:
                 self._say(f"{name} is damaged: its bytes do not have its digest")
+                self._result.bad_packs.add(row.n)
             for offset, members in _frames(self._copies.in_pack(row.n)):
                 self._frame(row, offset, members)
         except NotFound as error:
@@ -126,9 +128,15 @@ class Audit:
                 stack.append((iter(self._copies.standing_on(object_id)), whole))
 
     def _alone(self, object_id: ObjectId, copy: Copy) -> None:
-        """Check a delta that no root led to: its base lies elsewhere, or is damaged."""
+        """Check a delta that no root led to: its base lies elsewhere, or is damaged.
+
+        One whose base is nowhere is not present, and no damage: gc removes bases of what nobody
+        needs, and leaves that in its pack until rewriting the pack is worth it.
+        """
         bad = self._result.bad_frames
         below = resolve(self._repository.catalog, copy.base, lambda other: other[:2] not in bad)
+        if below is None and resolve(self._repository.catalog, copy.base, lambda _: True) is None:
+            return
         try:
             data = self._reader.decode([(object_id, copy), *below]) if below else b""
         except (Malformed, NotFound):

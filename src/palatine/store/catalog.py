@@ -10,31 +10,21 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from palatine.errors import CatalogFailed
 from palatine.ids import Kind, ObjectId
 from palatine.model.pack import FrameKind, Listing
+from palatine.store.catalogfile import BROKEN, CatalogFile
 
-_BROKEN = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged file raises: SQLite's own words may be bytes that are no text."""
+_AT_ONCE = 500
+"""Ids in one question: 386,000 are answered per second, one by one 100,000."""
 
-_LAYOUT = 2
-_SCHEMA = """
-CREATE TABLE packs(n INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB UNIQUE NOT NULL,
-    size INTEGER NOT NULL, segment TEXT NOT NULL, cut INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE objects(id BLOB NOT NULL, pack INTEGER NOT NULL, offset INTEGER NOT NULL,
-    length INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, kind INTEGER NOT NULL,
-    frame INTEGER NOT NULL, base BLOB NOT NULL, ordinal INTEGER NOT NULL, number INTEGER NOT NULL,
-    PRIMARY KEY(id, pack, offset)) WITHOUT ROWID;
-CREATE TABLE segments(name TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE snapshots(name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO counters VALUES ('numbers', 0);
-"""
-_COPY = "pack, offset, length, start, size, kind, frame, base, ordinal, number"
+COLUMNS = "pack, offset, length, start, size, kind, frame, base, ordinal, number"
+"""The columns of `objects` that make a `Copy`."""
 
 
 class Copy(NamedTuple):
@@ -74,8 +64,10 @@ class Catalog:
     def __init__(self, path: Path | None) -> None:
         """Open or make the file; None, or a place that cannot be written to: in memory."""
         self._lock = threading.RLock()
-        self._path = path
-        self._db = self._open()
+        self._file = CatalogFile(path)
+        self._db = self._file.open()
+        self.epoch = 0
+        """How often everything was forgotten here: numbers of packs and copies hold within one."""
         try:
             self._cut = self._read_cut()
         except CatalogFailed:
@@ -103,17 +95,29 @@ class Catalog:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except _BROKEN as error:
+        except BROKEN as error:
             raise CatalogFailed(
-                f"the catalog {self._path} failed: {error}",
+                f"the catalog {self._file.path} failed: {error}",
                 "nothing but derived facts is in it: pal reindex makes it again",
             ) from error
 
     def copies(self, object_id: ObjectId) -> list[Copy]:
         """Return every place an object lies, in a stable order."""
         with self._lock, self._guarded():
-            rows = self._db.execute(f"SELECT {_COPY} FROM objects WHERE id = ?", (object_id,))
+            rows = self._db.execute(f"SELECT {COLUMNS} FROM objects WHERE id = ?", (object_id,))
             return [Copy._make(row) for row in rows]
+
+    def find(self, ids: Sequence[ObjectId]) -> dict[ObjectId, list[Copy]]:
+        """Return every place of each of some objects; one that lies nowhere is left out."""
+        found: dict[ObjectId, list[Copy]] = {}
+        for at in range(0, len(ids), _AT_ONCE):
+            some = ids[at : at + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            for object_id, *copy in self.query(
+                f"SELECT id, {COLUMNS} FROM objects WHERE id IN ({marks})", some
+            ):
+                found.setdefault(object_id, []).append(Copy._make(copy))
+        return found
 
     def packs(self) -> list[PackRow]:
         """Return every pack."""
@@ -121,30 +125,38 @@ class Catalog:
             rows = self._db.execute("SELECT n, name, size, segment, cut FROM packs").fetchall()
         return [PackRow(n, name, size, segment, bool(cut)) for n, name, size, segment, cut in rows]
 
-    def newest_pack(self) -> int:
-        """Return the greatest number a pack has had so far; later packs have greater ones."""
-        with self._lock, self._guarded():
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='packs'").fetchone()
-        return int(row[0]) if row else 0
-
     def is_cut(self, number: int) -> bool:
         """Whether a pack's file does not have the size it was written with."""
         return number in self._cut
 
     def all_copies(self) -> Iterator[tuple[ObjectId, Copy]]:
         """Yield every copy of every object, with the object's id."""
+        for object_id, *copy in self.query(f"SELECT id, {COLUMNS} FROM objects"):
+            yield object_id, Copy._make(copy)
+
+    def query(self, question: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that answer a question; other threads may ask meanwhile."""
         with self._lock, self._guarded():
-            rows = self._db.execute(f"SELECT id, {_COPY} FROM objects")
+            rows = self._db.execute(question, values)
         while some := self._some(rows):
-            for object_id, *copy in some:
-                yield object_id, Copy._make(copy)
+            yield from some
+
+    def work(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run a statement on temporary tables of this connection."""
+        with self._lock, self._guarded():
+            self._db.execute(statement, values)
+
+    def define(self, name: str, function: Callable[[int], bool]) -> None:
+        """Let questions call a function of one number."""
+        with self._lock, self._guarded():
+            self._db.create_function(name, 1, function)
 
     def is_sound(self) -> bool:
         """Whether SQLite finds the file in order."""
         with self._lock:
             try:
                 return self._db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-            except _BROKEN:
+            except BROKEN:
                 return False
 
     def _some(self, rows: sqlite3.Cursor) -> list[tuple[Any, ...]]:
@@ -176,10 +188,20 @@ class Catalog:
                 rows = sorted(_rows(listing, numbers[-1], number))
                 number += len(rows)
                 db.executemany(
-                    f"INSERT OR IGNORE INTO objects(id, {_COPY}) VALUES (?{',?' * 10})", rows
+                    f"INSERT OR IGNORE INTO objects(id, {COLUMNS}) VALUES (?{',?' * 10})", rows
                 )
             db.execute("UPDATE counters SET value = ?", (number,))
         return numbers
+
+    def agrees(self, number: int, listing: Listing) -> bool:
+        """Whether all that a pack holds, as its listing says, is known of the pack `number`."""
+        rows = _rows(listing, number, 0)
+        while some := [*islice(rows, _AT_ONCE)]:
+            found = self.find([row[0] for row in some])
+            for object_id, *copy, _ in some:
+                if not any([*one[:-1]] == copy for one in found.get(object_id, ())):
+                    return False
+        return True
 
     def mark_cut(self, cut: dict[int, bool]) -> None:
         """Record which packs do not have the size they were written with."""
@@ -198,6 +220,13 @@ class Catalog:
         with self.transaction() as db:
             db.executemany("DELETE FROM packs WHERE n = ?", [(n,) for n in numbers])
             db.execute("DELETE FROM objects WHERE pack NOT IN (SELECT n FROM packs)")
+
+    def uncover(self, segments: Iterable[str]) -> None:
+        """Record that no segment covers the packs that these did."""
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE packs SET segment = '' WHERE segment = ?", [(name,) for name in segments]
+            )
 
     def segments(self) -> set[str]:
         """Return the names of the index segments that have been read."""
@@ -225,60 +254,17 @@ class Catalog:
         """Forget everything."""
         with self._lock:
             self._db.close()
-            self._remove()
-            self._db = self._open()
+            self._file.remove()
+            self._db = self._file.open()
             self._cut = self._read_cut()
+            self.epoch += 1
 
     def _read_cut(self) -> frozenset[int]:
         with self._lock, self._guarded():
             return frozenset(n for (n,) in self._db.execute("SELECT n FROM packs WHERE cut"))
 
-    def _open(self) -> sqlite3.Connection:
-        if self._path is not None:
-            for _ in range(2):
-                try:
-                    self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    return self._connect(str(self._path))
-                except (sqlite3.OperationalError, OSError):
-                    break  # no place to write: SQLite cannot open or create the file
-                except _BROKEN:
-                    if not self._remove():
-                        break
-        return self._connect(":memory:")
 
-    def _connect(self, path: str) -> sqlite3.Connection:
-        db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA cache_size = -8000")
-            db.execute("BEGIN IMMEDIATE")
-            (layout,) = db.execute("PRAGMA user_version").fetchone()
-            if layout not in (0, _LAYOUT):
-                raise sqlite3.DatabaseError("another layout")
-            if layout == 0:
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_LAYOUT}")
-            db.execute("COMMIT")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _remove(self) -> bool:
-        """Remove the file; return whether there is a place for a new one."""
-        if self._path is None:
-            return False
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        except OSError:
-            self._path = None  # somebody else's: do without a file
-        return self._path is not None
-
-
-def _rows(listing: Listing, pack: int, number: int) -> Iterator[tuple[object, ...]]:
+def _rows(listing: Listing, pack: int, number: int) -> Iterator[tuple[Any, ...]]:
     for frame in listing.frames:
         start = 0
         for member in frame.members:

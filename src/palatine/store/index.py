@@ -8,11 +8,12 @@ by its footer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 
 from palatine.backends.base import Backend
 from palatine.codec.seal import seal, unseal
-from palatine.errors import Damaged, FormatTooNew, Malformed, NotFound
+from palatine.errors import Damaged, FormatTooNew, Malformed, NoSpace, NotFound
 from palatine.events import SILENT, Reporter
 from palatine.ids import Digest
 from palatine.model.names import pack_name
@@ -34,6 +35,12 @@ SEGMENT_PACKS, SEGMENT_OBJECTS = 256, 1 << 17
 """A segment is closed with the pack with which it covers this many packs or objects: whoever reads
 it decodes it whole."""
 
+_TRIES = 5
+"""How often packs are listed again because some were deleted before they were read."""
+
+_SMALL_SEGMENTS = 8
+"""Segments that cover few packs, at most: above that they are merged when others are replaced."""
+
 _BLOCK = 1 << 20
 
 
@@ -45,20 +52,25 @@ class Index:
         self._catalog = catalog
         self._digest = digest
 
-    def refresh(self, reporter: Reporter) -> None:
+    def refresh(self, reporter: Reporter) -> dict[bytes, int]:
         """Bring the catalog up to the repository: segments first, then the listing of packs.
 
-        Damage is told to the reporter and passed over: what can be read stays readable. Raises
-        FormatTooNew for a pack or a segment that a newer palatine wrote: who cannot tell what is
-        there cannot tell what is missing.
+        Returns that listing: a catalog that other processes share may know packs besides. Damage is
+        told to the reporter and passed over: what can be read stays readable. Raises FormatTooNew
+        for a pack or a segment that a newer palatine wrote: who cannot tell what is there cannot
+        tell what is missing.
         """
-        segments = [stat.name for stat in self._backend.list(INDEX)]
-        read = self._catalog.segments()
-        good = [name for name in segments if name in read]
-        good += [name for name in segments if name not in read and self._load(name, reporter)]
-        if set(good) != read:
-            self._catalog.set_segments(good)
-        self._compare(self._catalog.packs(), self.listed(), reporter)
+        for _ in range(_TRIES):
+            self._load_segments(reporter)
+            rows, listed = self._catalog.packs(), self.listed()
+            known = {row.name for row in rows}
+            vanished = self._read_footers(
+                {name: size for name, size in listed.items() if name not in known}, reporter
+            )
+            self._compare(rows, listed, reporter)
+            if not vanished:
+                break  # else a collector has moved what was in there to a pack that we did not list
+        return listed
 
     def listed(self) -> dict[bytes, int]:
         """Return the packs that are there: their names, as digests, and sizes in bytes."""
@@ -124,6 +136,47 @@ class Index:
             names.append(self._write_segment(run))
         return names
 
+    def leave_out(self, packs: Set[bytes]) -> None:
+        """Replace the segments that name packs which are about to be deleted, before they are.
+
+        With them go segments that name nothing else any more, and, where there are many, small
+        ones. Where there is no room for new ones the packs' own footers have to serve.
+        """
+        rows = self._catalog.packs()
+        read = self._catalog.segments()
+        covering = Counter(row.segment for row in rows)
+        old = read - covering.keys() | {row.segment for row in rows if row.name in packs} & read
+        small = {name for name in read - old if covering[name] < SEGMENT_PACKS // 4}
+        if len(small) > _SMALL_SEGMENTS:
+            old |= small
+        left = {
+            row.name: row.size
+            for row in rows
+            if row.name not in packs and (row.segment in old or row.segment not in read)
+        }
+        fresh: list[str] = []
+        try:
+            fresh = self.write_segments(self._from_segments(old, left))
+        except NoSpace:
+            self._catalog.uncover(old)
+        self._backend.delete_all(old - {*fresh})
+        self._catalog.set_segments(read - old | {*fresh})
+
+    def _from_segments(self, segments: Set[str], wanted: dict[bytes, int]) -> Iterator[Listing]:
+        """Yield the listings of packs, from these segments or their own footers."""
+        wanted = dict(wanted)
+        for name in sorted(segments):
+            try:
+                listings = self.read_segment(name)
+            except (NotFound, Damaged):
+                continue
+            yield from (one for one in listings if wanted.pop(one.pack, None) is not None)
+        for pack, size in wanted.items():
+            try:
+                yield self.read_footer(pack, size)
+            except NotFound:
+                continue  # another collector was quicker
+
     def uncovered(self, known: Set[bytes]) -> Iterator[Listing]:
         """Yield the listings, from their footers, of the packs that no segment covers yet.
 
@@ -143,6 +196,14 @@ class Index:
         self._catalog.add(listings, name)
         self._catalog.set_segments(self._catalog.segments() | {name})
         return name
+
+    def _load_segments(self, reporter: Reporter) -> None:
+        segments = [stat.name for stat in self._backend.list(INDEX)]
+        read = self._catalog.segments()
+        good = [name for name in segments if name in read]
+        good += [name for name in segments if name not in read and self._load(name, reporter)]
+        if set(good) != read:
+            self._catalog.set_segments(good)
 
     def _load(self, name: str, reporter: Reporter) -> bool:
         try:
@@ -172,19 +233,18 @@ class Index:
             if cut.get(row.n):
                 size = listed[row.name]
                 reporter.notice(f"pack {row.name.hex()} has {size} bytes instead of {row.size}")
-        known = {row.name for row in rows}
-        self._read_footers(
-            {name: size for name, size in listed.items() if name not in known}, reporter
-        )
 
-    def _read_footers(self, packs: dict[bytes, int], reporter: Reporter) -> None:
+    def _read_footers(self, packs: dict[bytes, int], reporter: Reporter) -> bool:
+        """Learn from packs what is in them; return whether one has been deleted meanwhile."""
+        vanished = False
         for name, size in packs.items():
             try:
                 self._catalog.add([self.read_footer(name, size)], "")
             except NotFound:
-                continue  # collected since the listing
+                vanished = True
             except Damaged as error:
                 reporter.notice(str(error))
+        return vanished
 
 
 def is_pack_name(name: str) -> bool:

@@ -27,7 +27,7 @@ class Reader:
     """Objects by id, from any thread. `refresh` is called once when a pack turns out to be gone."""
 
     def __init__(
-        self, backend: Backend, catalog: Catalog, digest: Digest, refresh: Callable[[], None]
+        self, backend: Backend, catalog: Catalog, digest: Digest, refresh: Callable[[], object]
     ) -> None:
         self._backend = backend
         self._catalog = catalog

@@ -18,21 +18,27 @@ from palatine.ids import DIGESTS, Digest, Kind, ObjectId
 from palatine.model.config import FORMAT_VERSION, Chunking, Config, decode_config, encode_config
 from palatine.model.names import snapshot_key, snapshot_name
 from palatine.store.catalog import Catalog
+from palatine.store.encoder import Parts
+from palatine.store.forgotten import ForgottenSnapshots
 from palatine.store.index import Index
 from palatine.store.reader import Reader
 from palatine.store.session import Session
 from palatine.store.snapshots import Snapshots, Stored
-from palatine.store.writer import Parts, Writer
+from palatine.store.writer import Writer
 
 CONFIG = "config"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may turn: threads that encode, and seconds between a session's heartbeats."""
+    """What a user may turn: threads that encode, and seconds between a session's heartbeats.
+
+    `fence_seconds`: a collector takes a session for dead whose heart has not beaten for so long.
+    """
 
     workers: int = field(default_factory=lambda: max(2, min(8, os.cpu_count() or 2)))
     beat_seconds: float = 60.0
+    fence_seconds: float = 600.0
 
 
 class Repository:
@@ -61,6 +67,7 @@ class Repository:
         self.catalog = Catalog(self.cache / "catalog.db" if self.cache else None)
         self.index = Index(backend, self.catalog, self.digest)
         self.snapshots = Snapshots(backend, self.catalog, self.digest)
+        self.forgotten = ForgottenSnapshots(backend, self.digest)
         self.reader = Reader(backend, self.catalog, self.digest, self.refresh)
 
     @staticmethod
@@ -71,15 +78,24 @@ class Repository:
         if not backend.create(CONFIG, encode_config(config)):
             raise Exists(f"there is a repository at {backend.location} already")
 
-    def refresh(self) -> None:
-        """Learn what the repository holds now. A catalog that fails is made again."""
+    @property
+    def parts(self) -> Parts:
+        """What those who write objects work on."""
+        return Parts(self.backend, self.catalog, self.index, self.reader, self.digest)
+
+    def refresh(self) -> dict[bytes, int]:
+        """Learn what the repository holds now, and return the packs that are listed.
+
+        A catalog that fails is made again.
+        """
         try:
-            self.index.refresh(self.reporter)
+            listed = self.index.refresh(self.reporter)
         except CatalogFailed as error:
             self.reporter.notice(f"{error}; it is made again")
             self.catalog.clear()
-            self.index.refresh(self.reporter)
+            listed = self.index.refresh(self.reporter)
         self.reader.forget()
+        return listed
 
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         """Return an object's verified bytes; see `Reader.get`."""
@@ -99,11 +115,9 @@ class Repository:
         """Begin a session whose snapshot will have this time, and a writer for its objects."""
         name = snapshot_name(tenant, palace, snapshot_key(time_us, secrets.token_bytes(8)))
         with Session(self.backend, name, self.settings.beat_seconds, self.reporter) as session:
-            self.refresh()
-            rows = self.catalog.packs()
-            absent = frozenset(row.n for row in rows if row.name.hex() in session.condemned)
-            parts = Parts(self.backend, self.catalog, self.index, self.reader, self.digest)
-            writer = Writer(parts, absent, self.settings.workers)
+            listed = self.refresh().keys() - session.condemned
+            usable = frozenset(row.n for row in self.catalog.packs() if row.name in listed)
+            writer = Writer(self.parts, usable, self.settings.workers)
             try:
                 yield session, writer
             finally:

@@ -19,9 +19,9 @@ from palatine.backends.base import Backend
 from palatine.codec.seal import seal
 from palatine.errors import Fenced, PalatineError
 from palatine.events import Reporter
+from palatine.store.condemned import condemned
 
 SESSIONS = "sessions/"
-CONDEMNED = "condemned/"
 
 
 class Session:
@@ -43,13 +43,11 @@ class Session:
         )
         self._heart.start()
         try:
-            self.condemned = frozenset(
-                stat.name.removeprefix(CONDEMNED) for stat in backend.list(CONDEMNED)
-            )
+            self.condemned = condemned(backend)
         except BaseException:
             self.end()
             raise
-        """Digests, in hexadecimal, of the packs that must not be relied upon."""
+        """Digests of the packs that must not be relied upon."""
 
     def commit(self, data: bytes) -> None:
         """Put the snapshot file. Raises Fenced when a collector took us for dead."""

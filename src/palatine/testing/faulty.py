@@ -125,8 +125,14 @@ class FaultyBackend(Backend):
     def delete(self, name: str) -> None:
         self._call("delete", name, lambda: self.inner.delete(name))
 
+    def is_abandoned(self, name: str) -> bool:
+        return self._call("is_abandoned", name, lambda: self.inner.is_abandoned(name))
+
     def list(self, prefix: str) -> Iterator[Stat]:
         yield from self._call("list", prefix, lambda: [*self.inner.list(prefix)])
+
+    def free(self) -> int | None:
+        return self.inner.free()
 
     def close(self) -> None:
         self.inner.close()

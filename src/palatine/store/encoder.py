@@ -1,0 +1,216 @@
+"""Objects into frames, frames into packs, packs into index segments: what all who write share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from palatine.backends.base import Backend
+from palatine.codec import compress, delta
+from palatine.errors import PalatineError
+from palatine.ids import Buffer, Digest, Kind, ObjectId
+from palatine.model.pack import FrameKind, Listing, Member
+from palatine.store.catalog import Catalog, Copy
+from palatine.store.index import SEGMENT_OBJECTS, SEGMENT_PACKS, Index
+from palatine.store.lineage import FRESH_START
+from palatine.store.packer import Packer
+from palatine.store.reader import Reader
+from palatine.workers import Workers
+
+SOLID_BELOW = 64 << 10
+"""Objects smaller than this share a solid frame."""
+
+SOLID_FULL = 256 << 10
+"""A solid frame is closed with the object with which it reaches this many plain bytes."""
+
+IN_FLIGHT = 24 << 20
+"""Plain bytes that may wait for the workers: with them memory is bounded."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a repository that those who write work on."""
+
+    backend: Backend
+    catalog: Catalog
+    index: Index
+    reader: Reader
+    digest: Digest
+
+
+class Base(NamedTuple):
+    """What an object is stored against: a base, its bytes, and the root its chain begins with.
+
+    `ordinal` is that of the object.
+    """
+
+    id: ObjectId
+    data: bytearray
+    ordinal: int
+    root: Copy
+
+
+class Encoder:
+    """Encodes what it is given by workers. `finished` is told the numbers of packs and listings.
+
+    Of its methods, `small`, `submit`, `finish`, `write_segments` and `close` are for the caller's
+    thread, `full`, `plain`, `delta` and `frame` for what was submitted.
+    """
+
+    def __init__(
+        self, parts: Parts, threads: int, finished: Callable[[list[int], Listing], None]
+    ) -> None:
+        self._catalog = parts.catalog
+        self._index = parts.index
+        self._finished = finished
+        self._listings: list[Listing] = []
+        self._listed = 0
+        self._lock = threading.Lock()
+        self._workers = Workers(threads, IN_FLIGHT)
+        data, meta = (Packer(parts.backend, parts.digest, self._keep) for _ in range(2))
+        self._lanes = {Kind.CHUNK: _Lane(data), Kind.LIST: _Lane(meta), Kind.TREE: _Lane(meta)}
+        self._packers = (data, meta)
+        self.added = 0
+        """Bytes of the packs that were written."""
+
+    def check(self) -> None:
+        """Raise what a worker met."""
+        self._workers.check()
+
+    def submit(self, size: int, work: Callable[[], None]) -> None:
+        """Have a worker do something that holds `size` bytes."""
+        self._workers.submit(size, work)
+
+    def small(self, kind: Kind, object_id: ObjectId, data: Buffer) -> None:
+        """Put an object into a solid frame."""
+        lane = self._lanes[kind]
+        with self._lock:
+            full = lane.add(Member(kind, object_id, len(data)), data)
+        if full:
+            self._workers.submit(SOLID_FULL, lambda: self._solid(lane, *full))
+
+    def full(self, kind: Kind, object_id: ObjectId, data: Buffer) -> None:
+        """Store an object in full: alone, or in a solid frame if it is small."""
+        if len(data) >= SOLID_BELOW:
+            self.plain(kind, object_id, data)
+            return
+        lane = self._lanes[kind]
+        with self._lock:
+            full = lane.add(Member(kind, object_id, len(data)), data)
+        if full:
+            self._solid(lane, *full)
+
+    def plain(self, kind: Kind, object_id: ObjectId, data: Buffer) -> None:
+        """Store an object in a frame of its own."""
+        members = (Member(kind, object_id, len(data)),)
+        self._lanes[kind].packer.add(FrameKind.PLAIN, _compressed(data), members)
+
+    def delta(self, kind: Kind, object_id: ObjectId, data: Buffer, base: Base) -> None:
+        """Store an object as a delta, or in full where that is hardly larger.
+
+        The base's bytes are the object's afterwards.
+        """
+        payload = delta.encode(data, base.data, base.id, base.ordinal)
+        if len(payload) > FRESH_START * _full_size(data, base.root):
+            self.full(kind, object_id, data)
+            return
+        delta.apply(payload, base.data)
+        if base.data != data:
+            raise PalatineError("a delta did not give back what it was made from; nothing was lost")
+        members = (Member(kind, object_id, len(data)),)
+        self.frame(FrameKind.DELTA, payload, members, base.id, base.ordinal)
+
+    def frame(
+        self,
+        kind: FrameKind,
+        payload: bytes,
+        members: tuple[Member, ...],
+        base: ObjectId = b"",
+        ordinal: int = 0,
+    ) -> None:
+        """Store a frame as it is."""
+        self._lanes[members[0].kind].packer.add(kind, payload, members, base, ordinal)
+
+    def finish(self) -> None:
+        """Wait until every object is in a durable pack."""
+        self._workers.wait()  # what a worker finds not to be worth a frame still joins a solid one
+        for kind, lane in self._lanes.items():
+            self._close_solid(kind, lane)
+        self._workers.wait()
+        for packer in self._packers:
+            packer.flush()
+
+    def write_segments(self) -> None:
+        """List the packs in durable index segments, with those that a killed writer left."""
+        with self._lock:
+            listings, self._listings = self._listings, []
+        rest = self._index.uncovered({one.pack for one in listings})
+        self._index.write_segments(chain(listings, rest))
+
+    def close(self) -> None:
+        """Stop the workers and drop what was not finished."""
+        self._workers.close()
+        for packer in self._packers:
+            packer.abort()
+
+    def _close_solid(self, kind: Kind, lane: _Lane) -> None:
+        with self._lock:
+            rest = lane.take()
+        if rest:
+            self._workers.submit(SOLID_FULL, lambda: self._solid(lane, *rest))
+
+    def _solid(self, lane: _Lane, members: tuple[Member, ...], data: bytes) -> None:
+        lane.packer.add(FrameKind.SOLID, _compressed(data), members)
+
+    def _keep(self, listing: Listing) -> None:
+        numbers = self._catalog.add([listing], "")
+        with self._lock:
+            self._listings.append(listing)
+            self._listed += sum(len(frame.members) for frame in listing.frames)
+            self.added += listing.size
+            due = []
+            if len(self._listings) >= SEGMENT_PACKS or self._listed >= SEGMENT_OBJECTS:
+                due, self._listings, self._listed = self._listings, [], 0
+        self._finished(numbers, listing)
+        self._index.write_segments(due)
+
+
+class _Lane:
+    """One kind of object on its way: a packer, and the solid frame being gathered."""
+
+    def __init__(self, packer: Packer) -> None:
+        self.packer = packer
+        self._members: list[Member] = []
+        self._data: list[Buffer] = []
+        self._size = 0
+
+    def add(self, member: Member, data: Buffer) -> tuple[tuple[Member, ...], bytes] | None:
+        self._members.append(member)
+        self._data.append(data)
+        self._size += len(data)
+        return self.take() if self._size >= SOLID_FULL else None
+
+    def take(self) -> tuple[tuple[Member, ...], bytes] | None:
+        if not self._members:
+            return None
+        taken = tuple(self._members), b"".join(self._data)
+        self._members, self._data, self._size = [], [], 0
+        return taken
+
+
+def _compressed(data: Buffer) -> bytes:
+    """Compress, and read back before it is relied upon: the caller's copy is about to go."""
+    payload = compress.compress(data)
+    if compress.decompress(payload, len(data)) != data:
+        raise PalatineError("a frame did not give back what it was made from; nothing was lost")
+    return payload
+
+
+def _full_size(data: Buffer, root: Copy) -> float:
+    """Return about how many bytes `data` would take in full, judged by the root of its chain."""
+    if root.frame == FrameKind.PLAIN and root.size:
+        return len(data) * root.length / root.size
+    return len(compress.compress(data))

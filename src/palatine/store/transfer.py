@@ -1,0 +1,343 @@
+"""Bringing to new packs what lies in condemned ones and is needed.
+
+What stays are content and kept bases (see `store.census`). An object that stays and is present
+without the condemned packs is left alone. Else its frame is copied as it is, if its base stays too;
+an object whose base does not stay is stored anew, onto the first of its base's bases that stays.
+
+Whatever is written depends on less than it did: on one further down its own chain, or on an object
+that was stored anew before it because the same base went. So no two become each other's base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from palatine.codec import delta
+from palatine.errors import Damaged, Malformed, NotFound, PalatineError
+from palatine.events import Reporter
+from palatine.ids import Kind, ObjectId
+from palatine.model.names import pack_name
+from palatine.model.pack import FrameKind, Listing, Member
+from palatine.store.bitmap import Bitmap
+from palatine.store.catalog import COLUMNS, Copy
+from palatine.store.census import SOLID_DEAD
+from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts
+from palatine.store.resolve import Chain, resolve
+
+_ROW = 800
+"""Bytes that a row takes in memory: a frame may hold ten thousands of tiny objects."""
+
+_STAND_INS = 100_000
+"""Bases that went and what was stored in their stead: forgetting some only costs space."""
+
+
+class Packs(NamedTuple):
+    """Packs by their catalog numbers.
+
+    Those to be emptied, those that may be relied upon, and all but the first: among them are what
+    others have condemned.
+    """
+
+    going: frozenset[int]
+    usable: frozenset[int]
+    left: frozenset[int]
+
+
+class Stays(NamedTuple):
+    """What is to stay, by numbers of copies: content, and bases for what stands on them."""
+
+    content: Bitmap
+    bases: Bitmap
+
+
+class _Row(NamedTuple):
+    """A copy in a pack that goes: whether its object stays, and how many copies that has."""
+
+    id: ObjectId
+    copy: Copy
+    stays: bool
+    copies: int
+
+
+class WouldBeLost(PalatineError):
+    """What was to be brought to new packs is not all there."""
+
+
+@dataclass
+class Moved:
+    """What was done: objects whose frames were copied, objects stored anew, bytes written."""
+
+    copied: int = 0
+    renewed: int = 0
+    written: int = 0
+
+
+class Transfer:
+    """One emptying of packs.
+
+    `pure`: no frame is copied as it is that holds anything but content, so nothing else survives.
+    """
+
+    def __init__(self, parts: Parts, stays: Stays, packs: Packs, threads: int, pure: bool) -> None:
+        self._catalog = parts.catalog
+        self._reader = parts.reader
+        self._index = parts.index
+        self._digest = parts.digest
+        self._content, self._bases = stays
+        self._packs = packs
+        self._pure = pure
+        self._names = {row.n: row for row in parts.catalog.packs()}
+        self._own: set[int] = set()
+        self._seen = Bitmap()
+        self._instead: dict[ObjectId, ObjectId] = {}
+        self._encoder = Encoder(parts, threads, self._finished)
+        self._moved = Moved()
+        parts.catalog.define("content", stays.content.__contains__)
+        parts.catalog.define("base", stays.bases.__contains__)
+        parts.catalog.define("going", packs.going.__contains__)
+        parts.catalog.define("usable", packs.usable.__contains__)
+
+    def run(self, reporter: Reporter) -> Moved:
+        """Copy and store anew what has to be; durable and indexed when it returns.
+
+        Raises Damaged, NotFound, and WouldBeLost: then nothing may be deleted.
+        """
+        try:
+            self._gather()
+            left = self._left_without_base()
+            for pack, rows in groupby(self._rows(), key=lambda row: row.copy.pack):
+                self._pack(pack, rows, reporter)
+            for object_id in left:
+                self._restand(object_id)
+            self._encoder.finish()
+            self._encoder.write_segments()
+            self._check()
+        finally:
+            self._encoder.close()
+            self._catalog.work("DROP TABLE IF EXISTS temp.moving")
+        self._moved.written = self._encoder.added
+        return self._moved
+
+    # What there is to do
+
+    def _gather(self) -> None:
+        """Write down what lies in the packs that go, before new copies come to the catalog."""
+        work = self._catalog.work
+        work("DROP TABLE IF EXISTS temp.moving")
+        work(
+            f"CREATE TEMP TABLE moving AS SELECT id, {COLUMNS},"
+            " content(number) OR base(number) AS stays,"
+            " (SELECT count(*) FROM objects c WHERE c.id = o.id) AS copies"
+            " FROM objects o WHERE going(pack) ORDER BY pack, offset, start"
+        )
+
+    def _rows(self) -> Iterator[_Row]:
+        for object_id, *copy, stays, copies in self._catalog.query(
+            "SELECT * FROM temp.moving ORDER BY rowid"
+        ):
+            yield _Row(object_id, Copy._make(copy), bool(stays), copies)
+
+    def _left_without_base(self) -> list[ObjectId]:
+        """Return what lies in other packs only, but cannot be read without those that go.
+
+        What can be, although not from packs that may be relied upon, is another collector's to
+        move. What cannot, is not left to it: it may have been killed.
+        """
+        rows = self._catalog.query(
+            "SELECT DISTINCT id FROM objects o"
+            f" WHERE frame = {FrameKind.DELTA.value} AND NOT going(pack)"
+            " AND (content(number) OR base(number)) AND NOT EXISTS ("
+            " SELECT 1 FROM objects b WHERE b.id = o.base AND usable(b.pack)"
+            " AND (content(b.number) OR base(b.number)))"
+            " AND NOT EXISTS (SELECT 1 FROM objects c WHERE c.id = o.id AND going(c.pack))"
+        )
+        found = [object_id for (object_id,) in rows]
+        left = self._packs.left | self._own
+        return [
+            one
+            for one in found
+            if resolve(self._catalog, one, lambda copy: copy.pack in left) is None
+        ]
+
+    def _is_present(self, object_id: ObjectId) -> bool:
+        return resolve(self._catalog, object_id, self._counts) is not None
+
+    def _counts(self, copy: Copy) -> bool:
+        whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
+        return whole and (copy.pack in self._packs.usable or copy.pack in self._own)
+
+    def _stays(self, object_id: ObjectId) -> bool:
+        """Whether an object will be there: it is content or a kept base, and not another's to move.
+
+        What lies in packs that a collector beside us has condemned, that one stores anew: onto
+        what, we cannot know.
+        """
+        copies = self._catalog.copies(object_id)
+        wanted = any(one.number in self._content or one.number in self._bases for one in copies)
+        ours = any(one.pack in self._packs.going for one in copies)
+        return wanted and (ours or self._is_present(object_id))
+
+    def _chain(self, object_id: ObjectId) -> Chain:
+        """Return how an object can be read now."""
+        bad = self._reader.known_bad
+        chain = resolve(self._catalog, object_id, lambda copy: copy[:2] not in bad)
+        if chain is None:
+            raise Damaged(f"object {object_id.hex()} is missing from the repository", "pal verify")
+        return chain
+
+    # One pack
+
+    def _pack(self, pack: int, rows: Iterable[_Row], reporter: Reporter) -> None:
+        intact: bool | None = None
+        for _, group in groupby(rows, key=lambda row: row.copy.offset):
+            frame = [*group]
+            reporter.advance(frame[0].copy.length)
+            wanted = [row for row in frame if row.stays and self._is_to_move(row)]
+            if not wanted:
+                continue
+            if intact is None:
+                # what is copied as it is, is vouched for by the digest of the pack it comes from
+                intact = self._is_intact(pack)
+            if not intact:
+                for row in wanted:
+                    self._in_full(row)
+            elif frame[0].copy.frame == FrameKind.SOLID:
+                self._solid(frame, wanted)
+            elif frame[0].copy.frame == FrameKind.PLAIN or self._stays(frame[0].copy.base):
+                self._as_it_is(wanted)
+            else:
+                self._anew(wanted[0].id)
+
+    def _is_to_move(self, row: _Row) -> bool:
+        if row.copies == 1:
+            return True
+        if row.copy.number in self._seen or self._is_present(row.id):
+            return False
+        chosen = self._chain(row.id)[0][1]
+        if chosen.pack in self._packs.going and chosen.number != row.copy.number:
+            return False  # that copy's turn comes
+        for copy in self._catalog.copies(row.id):
+            self._seen.add(copy.number)
+        if chosen.number == row.copy.number:
+            return True
+        if chosen.pack in self._packs.usable:
+            self._restand(row.id)
+        else:
+            self._in_full(row)  # the best copy is another collector's: this one might stand on it
+        return False
+
+    def _is_intact(self, pack: int) -> bool:
+        row = self._names[pack]
+        try:
+            return self._index.digest_of(pack_name(row.name), row.size) == row.name
+        except NotFound:
+            return False  # another collector was quicker: the objects have other copies
+
+    def _solid(self, frame: list[_Row], wanted: list[_Row]) -> None:
+        """Copy a frame of many objects, or take from it what is wanted."""
+        size = sum(row.copy.size for row in frame)
+        share = sum(row.copy.size for row in wanted) / size if size else 1.0
+        pure = all(row.copy.number in self._content for row in frame)
+        full = 2 * size >= SOLID_FULL and share >= 1 - SOLID_DEAD
+        if full and (pure or not self._pure):
+            self._as_it_is(frame)
+            return
+        self._moved.renewed += len(wanted)
+        self._encoder.submit(2 * size + _ROW * len(wanted), lambda: self._regroup(wanted))
+
+    def _regroup(self, rows: list[_Row]) -> None:
+        for row in rows:
+            kind = Kind(row.copy.kind)
+            self._encoder.full(kind, row.id, self._reader.get(kind, row.id))
+
+    def _as_it_is(self, rows: list[_Row]) -> None:
+        self._moved.copied += len(rows)
+        held = rows[0].copy.length + _ROW * len(rows)
+        self._encoder.submit(held, lambda: self._copy(rows))
+
+    def _copy(self, rows: list[_Row]) -> None:
+        copy = rows[0].copy
+        try:
+            payload = self._reader.payload(copy)
+            if copy.frame == FrameKind.DELTA:
+                head = delta.read_head(payload)
+                if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
+                    raise Malformed("a delta is not what the index says of it")
+        except (NotFound, Malformed):
+            self._regroup([row for row in rows if row.stays])
+            return
+        members = tuple(Member(Kind(row.copy.kind), row.id, row.copy.size) for row in rows)
+        self._encoder.frame(FrameKind(copy.frame), payload, members, copy.base, copy.ordinal)
+
+    def _in_full(self, row: _Row) -> None:
+        self._moved.renewed += 1
+        self._encoder.submit(2 * row.copy.size, lambda: self._regroup([row]))
+
+    # One object
+
+    def _restand(self, object_id: ObjectId) -> None:
+        """Store an object in a pack that does not go anew, unless its base stays."""
+        chain = self._chain(object_id)
+        if len(chain) == 1 or not self._stays(chain[1][0]):
+            self._anew(object_id)
+
+    def _anew(self, object_id: ObjectId) -> None:
+        """Store an object onto something that stays: its base goes."""
+        chain = self._chain(object_id)
+        below = self._onto(chain)
+        for base, _ in chain[1:]:
+            if base == below:
+                break
+            if len(self._instead) >= _STAND_INS:
+                self._instead.clear()
+            self._instead.setdefault(base, object_id)
+        self._moved.renewed += 1
+        self._encoder.submit(3 * chain[0][1].size, lambda: self._encode(chain, below))
+
+    def _onto(self, chain: Chain) -> ObjectId | None:
+        """Return the next object down a chain that stays, or one that was stored in its stead."""
+        for base, _ in chain[1:]:
+            if base in self._instead:
+                return self._instead[base]
+            if self._stays(base):
+                return base
+        return None
+
+    def _encode(self, chain: Chain, below: ObjectId | None) -> None:
+        object_id, copy = chain[0]
+        kind = Kind(copy.kind)
+        if below is None or copy.ordinal == 0:
+            self._encoder.full(kind, object_id, self._reader.get(kind, object_id))
+            return
+        under = self._chain(below)
+        base = bytearray(self._reader.get(Kind(under[0][1].kind), below))
+        data = self._upwards(chain, below, base) or self._reader.get(kind, object_id)
+        self._encoder.delta(kind, object_id, data, Base(below, base, copy.ordinal, under[-1][1]))
+
+    def _upwards(self, chain: Chain, below: ObjectId, base: bytearray) -> bytearray | None:
+        """Return an object's bytes from those of one further down its chain, where that is so."""
+        at = next((at for at, (one, _) in enumerate(chain) if one == below), 0)
+        data = bytearray(base)
+        try:
+            for _, copy in reversed(chain[:at]):
+                self._reader.apply(copy, data)
+        except (Malformed, NotFound):
+            return None
+        good = at and self._digest.object_id(Kind(chain[0][1].kind), data) == chain[0][0]
+        return data if good else None
+
+    def _check(self) -> None:
+        """Look once more: everything that stays has to be present without the packs that go."""
+        stays = (row.id for row in self._rows() if row.stays)
+        rest = self._left_without_base()
+        if rest or not all(self._is_present(one) for one in stays):
+            raise WouldBeLost(
+                "something that is needed would have been lost; nothing was deleted",
+                "this is a bug in palatine: please report it, and run: pal verify",
+            )
+
+    def _finished(self, numbers: list[int], listing: Listing) -> None:
+        self._own.update(numbers)

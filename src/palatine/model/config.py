@@ -6,7 +6,6 @@ in the digest's name or the chunking cannot pass.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Literal
 
@@ -14,6 +13,7 @@ import msgspec
 
 from palatine.errors import FormatTooNew, Malformed
 from palatine.ids import DIGESTS
+from palatine.model.checked import checked_line, with_checksum
 
 FORMAT_VERSION = 1
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -48,14 +48,13 @@ class _Announced(msgspec.Struct, frozen=True):
 
 def encode_config(config: Config) -> bytes:
     """Return the bytes of the config file."""
-    line = msgspec.json.encode(config)
-    return b"%s\nsha256 %s\n" % (line, hashlib.sha256(line).hexdigest().encode())
+    return with_checksum(msgspec.json.encode(config))
 
 
 def decode_config(data: bytes) -> Config:
     """Return the config; raises Malformed for damage, FormatTooNew for what we do not know."""
-    line, _, rest = data.partition(b"\n")
-    if rest != b"sha256 %s\n" % hashlib.sha256(line).hexdigest().encode():
+    line = checked_line(data)
+    if line is None:
         raise Malformed(
             "the repository's config is damaged: its checksum does not fit",
             "every copy of a repository has the same config: take it from another copy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _DATABASE_SUFFIXES = {".db", ".sqlite", ".sqlite3", ".redb"}
 class Palace:
     """A palace: its name, how many snapshots it has, the newest, and its heads.
 
-    More than one head means that two hosts snapshotted it from the same parent.
+    More than one head means that it was kept from several places.
     """
 
     name: str
@@ -48,6 +49,17 @@ def log(repository: Repository, palace: str | None = None) -> list[Stored]:
     return snapshots[::-1]
 
 
+def heads(history: Iterable[Stored]) -> tuple[Stored, ...]:
+    """Return a palace's heads, oldest first: of each place the newest, if it is nobody's parent.
+
+    Others that are nobody's parent had children that were forgotten.
+    """
+    ordered = sorted(history, key=lambda one: (one.snapshot.time_us, one.key))
+    parents = {parent for one in ordered for parent in one.snapshot.parents}
+    last = {(one.snapshot.host, one.snapshot.path): one.id for one in ordered}
+    return tuple(one for one in ordered if one.id in {*last.values()} - parents)
+
+
 def derived_name(source: Path, given: str | None = None) -> str:
     """Return the name a palace gets: `given` by its layout, or from its place.
 
@@ -65,8 +77,6 @@ def derived_name(source: Path, given: str | None = None) -> str:
 
 
 def _palace(name: str, history: list[Stored]) -> Palace:
-    parents = {parent for stored in history for parent in stored.snapshot.parents}
-    heads = tuple(stored for stored in history if stored.id not in parents)
     last = newest(history)
     assert last is not None
-    return Palace(name, len(history), last, heads)
+    return Palace(name, len(history), last, heads(history))

@@ -42,6 +42,26 @@ def duration(text: str) -> float:
     raise UsageError(f"{text!r} is not a length of time", "write 30s, 15min, 1h or 2d")
 
 
+def span(text: str) -> int:
+    """Return the microseconds in `12h`, `30d` or `1y` (a day is 24 hours); raises UsageError.
+
+    `m` is refused: minutes here, months elsewhere, and who means months must not get minutes.
+    """
+    found = _AGO.match(text)
+    if found is None or found[2] == "m":
+        hint = f"write {found[1]}min, or months in days" if found else "write 12h, 30d, 8w or 1y"
+        raise UsageError(f"{text!r} is not a length of time", hint)
+    return int(found[1]) * _SECONDS[found[2]] * 1_000_000
+
+
+def span_text(span_us: int) -> str:
+    """Return how `span` reads a length of time, in the largest unit that fits."""
+    seconds = span_us // 1_000_000
+    units = sorted(_SECONDS.items(), key=lambda unit: unit[1], reverse=True)
+    name, length = next((unit for unit in units if not seconds % unit[1]), units[-1])
+    return f"{seconds // length}{'min' if name == 'm' else name}"
+
+
 def utc(time_us: int) -> datetime.datetime:
     """Return a time as a datetime in UTC."""
     return _EPOCH + datetime.timedelta(microseconds=time_us)

@@ -11,9 +11,10 @@ from palatine.cli import shapes, text
 from palatine.cli.invocation import check_whole, invocation
 
 if TYPE_CHECKING:
+    from palatine.api import Repository
     from palatine.store.snapshots import Stored
 
-EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --healthy", "pal log --json")
+EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --healthy", "pal log --forgotten")
 EXIT_CODES = {4: "a snapshot file is damaged, so something may be missing here", 10: ""}
 _HEAD = ("ID", "TIME", "PALACE", "FILES", "SIZE", "ADDED", "HEALTH", "BY", "TAGS", "MESSAGE")
 
@@ -30,6 +31,10 @@ def log(
         bool,
         typer.Option("--healthy", help="Those that are whole, with no database found damaged."),
     ] = False,
+    forgotten: Annotated[
+        bool,
+        typer.Option("--forgotten", help="Those that were forgotten, and can be brought back."),
+    ] = False,
 ) -> None:
     """List snapshots, newest first.
 
@@ -38,9 +43,9 @@ def log(
     """
     run = invocation(context)
     with run.open() as repository:
-        found = repository.log(palace)
+        found = _forgotten(repository, palace) if forgotten else repository.log(palace)
         chosen = [one for one in found if one.snapshot.healthy or not healthy][:limit]
-        for name, heads in _several_heads(found).items():
+        for name, heads in _several_heads(() if forgotten else found).items():
             run.output.notice(
                 f"{name} has {len(heads)} heads, each of which goes on by itself: "
                 + ", ".join(one.id.hex()[:16] for one in heads)
@@ -49,11 +54,23 @@ def log(
             run.output.result({"snapshots": [shapes.snapshot(one) for one in chosen]})
         else:
             run.output.table(_HEAD, [_row(one) for one in chosen], right="FILES SIZE ADDED")
-            if not found:
+            if not found and forgotten:
+                run.output.say("nothing was forgotten that gc has not collected")
+            elif not found:
                 run.output.say("no snapshots yet: pal snapshot makes one")
+            elif forgotten:
+                run.output.say("pal tag ID TAG brings one back, pal restore ID reads it")
             elif not chosen:
                 run.output.say("none of them is healthy")
         check_whole(repository)
+
+
+def _forgotten(repository: Repository, palace: str | None) -> list[Stored]:
+    """Return what was forgotten and is still whole, newest first."""
+    from palatine.ops.revisions import of_palace
+
+    whole = [one.stored for one in repository.forgotten() if one.stored is not None][::-1]
+    return whole if palace is None else of_palace(whole, palace)
 
 
 def _row(stored: Stored) -> tuple[str, ...]:
@@ -73,11 +90,12 @@ def _row(stored: Stored) -> tuple[str, ...]:
     )
 
 
-def _several_heads(snapshots: Sequence[Stored]) -> dict[str, list[Stored]]:
+def _several_heads(snapshots: Sequence[Stored]) -> dict[str, tuple[Stored, ...]]:
     """Return the heads of those palaces that have more than one."""
-    parents = {parent for one in snapshots for parent in one.snapshot.parents}
-    heads: dict[str, list[Stored]] = {}
+    from palatine.ops.history import heads
+
+    by_palace: dict[str, list[Stored]] = {}
     for one in snapshots:
-        if one.id not in parents:
-            heads.setdefault(one.palace, []).append(one)
-    return {name: several for name, several in heads.items() if len(several) > 1}
+        by_palace.setdefault(one.palace, []).append(one)
+    found = {name: heads(history) for name, history in by_palace.items()}
+    return {name: several for name, several in found.items() if len(several) > 1}

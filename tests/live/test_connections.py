@@ -178,3 +178,21 @@ def test_a_palace_in_use_keeps_its_content_though_sidecars_may_appear(place: Pla
     restored = place.restored()
     assert notes(restored / "notes.db") == ["one"] * 20
     assert notes(restored / "old.db") == ["two"] * 20
+
+
+def test_a_claim_of_a_database_keeps_sidecars_open_that_it_has_not_seen(tmp_path: Path) -> None:
+    """The `-shm` may be a new one since the claim: its connection may have opened that."""
+    directory = os.open(tmp_path, READ)
+    with service(tmp_path / "notes.db"):
+        claimed = (tmp_path / "notes.db").stat()
+        inodes = ((claimed.st_dev, claimed.st_ino),)
+        assert custody.claim(inodes)
+        other = ConnectedDatabase(directory, os.fsencode(tmp_path / "notes.db"))
+        shm = other.shm
+        assert shm >= 0
+        other.close()
+        os.fstat(shm)
+        custody.renounce(inodes)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(shm)
+    os.close(directory)

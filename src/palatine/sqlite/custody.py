@@ -65,10 +65,16 @@ def renounce(inodes: Iterable[Inode]) -> None:
                     os.close(fd)
 
 
-def let_go(fd: int) -> None:
-    """Close a descriptor of a file that may be a database, or have the file's claim close it."""
+def let_go(fd: int, main: Inode | None = None) -> None:
+    """Close a descriptor of a file that may be a database, or have the file's claim close it.
+
+    `main` is the database that a sidecar belongs to. Its claim counts for a sidecar too: services
+    that come and go make a new `-shm`, and the claiming connection may have opened that one.
+    """
     with _mutex:
         claimed = _claims.get(inode_of(fd)) if _claims else None
+        if claimed is None and main is not None:
+            claimed = _claims.get(main)
         if claimed is None:
             os.close(fd)
         else:

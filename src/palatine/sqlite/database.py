@@ -187,8 +187,9 @@ class Database(ABC):
             self._files[suffix] = os.open(self.name + suffix, _OPEN, dir_fd=self._directory)
 
     def _close_files(self) -> None:
-        for fd in [self.main, *self._files.values()]:
-            custody.let_go(fd)
+        main = custody.inode_of(self.main)
+        for fd in [*self._files.values(), self.main]:
+            custody.let_go(fd, main)
         self._files = {}
         self.main = -1
 

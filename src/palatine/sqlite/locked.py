@@ -73,6 +73,6 @@ class LockedDatabase(Database):
         """Take the journal that is there now: a living writer's comes and goes under our lock."""
         stale = self._files.pop(b"-journal", -1)
         if stale >= 0:
-            custody.let_go(stale)
+            custody.let_go(stale, custody.inode_of(self.main))
         self._open_sidecar(b"-journal")
         return True

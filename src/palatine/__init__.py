@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from palatine.errors import PalatineError as PalatineError
     from palatine.events import Reporter as Reporter
+    from palatine.model.policy import Rules as Rules
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOMES = {
     "open_repository": "palatine.api",
     "PalatineError": "palatine.errors",
     "Reporter": "palatine.events",
+    "Rules": "palatine.model.policy",
 }
 __all__ = [*_HOMES, "__version__"]
 

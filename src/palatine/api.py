@@ -26,20 +26,27 @@ from palatine.clock import SYSTEM, Clock
 from palatine.errors import Exists, NoRepository, UsageError
 from palatine.events import SILENT, Reporter
 from palatine.ids import DIGESTS
-from palatine.model.names import check_label
-from palatine.ops import browse, history, planning, revisions
+from palatine.model.names import split_palace
+from palatine.model.policy import PalaceRules, Policy, Rules
+from palatine.ops import browse, history, planning, revisions, undelete
 from palatine.ops import counts as counts_op
 from palatine.ops import diff as diff_op
+from palatine.ops import forget as forget_op
+from palatine.ops import gc as gc_op
 from palatine.ops import keep as keep_op
+from palatine.ops import policy as policy_op
 from palatine.ops import reindex as reindex_op
+from palatine.ops import repair as repair_op
 from palatine.ops import restore as restore_op
 from palatine.ops import snapshot as snapshot_op
 from palatine.ops import stats as stats_op
 from palatine.ops import verify as verify_op
 from palatine.ops.palacelock import LOCK_TIMEOUT, Patience
+from palatine.ops.periods import zone_named
 from palatine.ops.places import avoided
 from palatine.ops.planning import Planned
 from palatine.ops.restoring import Mode, Prefer, Request, Restored, one_mode
+from palatine.store.forgotten import Forgotten
 from palatine.store.repository import Repository as Store
 from palatine.store.repository import Settings
 from palatine.store.snapshots import Stored
@@ -188,9 +195,23 @@ class Repository:
     def resolve(self, revision: str) -> Stored:
         """Return the snapshot that a revision without a path names.
 
+        An id also names one that was forgotten, until gc has collected it; a notice says so.
         Raises UnknownRevision, AmbiguousRevision, UsageError.
         """
-        return revisions.resolve(self.store.list_snapshots(), revision, self.store.clock.now_us())
+        found, is_forgotten = self._find(revision)
+        if is_forgotten:
+            short = found.id.hex()[:16]
+            self.store.reporter.notice(
+                f"{short} of {found.palace} was forgotten, and can be had until gc collects it: "
+                f"pal tag {short} TAG brings it back"
+            )
+        return found
+
+    def _find(self, revision: str) -> tuple[Stored, bool]:
+        """Return the snapshot that a revision names, and whether it was forgotten."""
+        snapshots, now_us = self.store.list_snapshots(), self.store.clock.now_us()
+        found = revisions.resolve(snapshots, revision, now_us, self.forgotten)
+        return found, all(one.id != found.id for one in snapshots)
 
     def resolve_path(self, revision: str) -> tuple[Stored, str]:
         """Return the snapshot and the path (empty: its root) that REV or REV:PATH names."""
@@ -284,6 +305,29 @@ class Repository:
             depth = verify_op.Depth.SAMPLE
         return verify_op.verify(self.store, depth, sample or 1.0, seed)
 
+    def plan_gc(self, options: gc_op.Options | None = None) -> gc_op.Plan:
+        """Say what `gc` would do, and change nothing. Raises Damaged, Refused."""
+        return gc_op.plan(self.store, options)
+
+    def gc(self, options: gc_op.Options | None = None) -> gc_op.Collected:
+        """Apply the stored policy, and remove what no snapshot needs.
+
+        Others may work meanwhile. Raises Damaged where what is needed cannot be told for certain,
+        Refused, ReadOnly, NoSpace, Locked; whatever it raises, nothing is lost.
+        """
+        return gc_op.gc(self.store, options)
+
+    def repair(
+        self, *, sources: Sequence[PathLike] = (), dry_run: bool = False
+    ) -> repair_op.Repaired:
+        """After damage: keep everything that can be read, and say exactly what is lost.
+
+        What is lost is looked for in palaces as they are now: in `sources`, and where the palaces
+        were. Others may work meanwhile. Raises FormatTooNew, RepositoryError, ReadOnly, NoSpace,
+        Locked; whatever it raises, what could be read can be.
+        """
+        return repair_op.repair(self.store, [_path(one) for one in sources], dry_run)
+
     def reindex(self) -> reindex_op.Reindexed:
         """Make the index and the catalog anew from the packs."""
         return reindex_op.reindex(self.store)
@@ -293,10 +337,8 @@ class Repository:
         return stats_op.stats(self.store)
 
     def tag(self, revision: str, tag: str) -> Stored:
-        """Put a tag on a snapshot and return it."""
-        stored = self.resolve(revision)
-        self.store.snapshots.add_tag(stored, check_label(tag))
-        return stored._replace(tags=tuple(sorted({*stored.tags, tag})))
+        """Put a tag on a snapshot and return it; one that was forgotten comes back by it."""
+        return undelete.tag(self.store, self._find(revision)[0], tag)
 
     def untag(self, revision: str, tag: str) -> Stored:
         """Take a tag from a snapshot; raises UsageError when it does not bear it."""
@@ -305,6 +347,55 @@ class Repository:
             raise UsageError(f"{stored.id.hex()[:16]} does not bear the tag {tag!r}")
         self.store.snapshots.remove_tag(stored, tag)
         return stored._replace(tags=tuple(one for one in stored.tags if one != tag))
+
+    def forget(
+        self,
+        *revisions: str,
+        rules: Rules | None = None,
+        palace: str | None = None,
+        zone: str = "",
+        even_last: bool = False,
+        dry_run: bool = False,
+    ) -> forget_op.Plan:
+        """Forget the snapshots that revisions name, or those that rules do not keep.
+
+        `palace` applies the rules to that one only. `zone` is the IANA name of the time zone whose
+        days they mean; without one, this system's. `even_last` lets go of the last of a palace.
+        Raises UsageError for neither or both, UnknownRevision, AmbiguousRevision, Refused, Damaged.
+        """
+        if bool(revisions) == (rules is not None):
+            raise UsageError(
+                "nothing says what is to be forgotten" if rules is None else "both rules and names",
+                "name snapshots, or give rules for those that stay",
+            )
+        if rules is None:
+            plan = forget_op.plan_named(self.store, revisions, even_last)
+        else:
+            zone_named(zone)
+            policy = Policy(palaces=(PalaceRules("", "", zone, rules),))
+            plan = forget_op.plan_rules(self.store, policy, palace, even_last)
+        return plan if dry_run else forget_op.execute(self.store, plan)
+
+    def forgotten(self) -> list[Forgotten]:
+        """Return what was forgotten, oldest first; `stored` is None once gc has collected it."""
+        return undelete.restorable(self.store)
+
+    def policy(self) -> Policy:
+        """Return the rules that are stored in the repository, which gc applies."""
+        return policy_op.current(self.store)[1]
+
+    def set_policy(
+        self, rules: Rules | None, *, palace: str | None = None, zone: str = ""
+    ) -> Policy:
+        """Store rules for a palace, or for all that have none of their own; None takes them away.
+
+        `zone` is as in `forget`, but without one it is the system's of whoever applies the rules.
+        Raises UsageError.
+        """
+        zone_named(zone)
+        tenant, name = split_palace(palace) if palace else ("", "")
+        new = PalaceRules(tenant, name, zone, rules) if rules else None
+        return policy_op.change(self.store, tenant, name, new)
 
     def close(self) -> None:
         """Let go of files."""

@@ -245,7 +245,7 @@ def test_no_repository(pal: Pal) -> None:
     commands = [
         ("palaces",), ("log",), ("show", "a"), ("ls", "a"), ("cat", "a:b"), ("find", "a"),
         ("diff", "a"), ("restore", "a", "b"), ("verify",), ("tag",), ("tag", "a", "b"),
-        ("stats",), ("reindex",),
+        ("stats",), ("reindex",), ("gc",), ("gc", "--dry-run"),
     ]  # fmt: skip
     for words in commands:
         assert "pal snapshot and pal init make it" in one_line(pal(*words, code=10))

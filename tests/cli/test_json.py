@@ -85,6 +85,29 @@ RESTORED = {
     "outside?": [{"name": str, "place": NAME, "target": NAME}],
     "renamed?": [{"path": NAME, "key": str, "old": str, "new": str, "rows": (int, None)}],
 }
+KEEP = {
+    **dict.fromkeys(("last", "hourly", "daily", "weekly", "monthly", "yearly"), (int, None)),
+    "within_seconds": int,
+    "tags": [str],
+    "group_by": re.compile("(place|palace)\\Z"),
+}
+FORGET = {
+    "dry_run": bool,
+    "forgotten": int,
+    "snapshots": [
+        {
+            "snapshot": REFERENCE,
+            "bytes": int,
+            "stays": bool,
+            "counts": bool,
+            "shrunk_from": (REFERENCE, None),
+            "reasons": [{"rule": str, "detail": str, "other": (ID, None), "until": (TIME, None)}],
+        }
+    ],
+}
+RULES = {
+    "rules": [{"palace": (str, None), "zone": (str, None), "command": str, "keep": KEEP}],
+}
 CONTRACT: dict[tuple[str, ...], Any] = {
     ("palaces",): {
         "palaces": [
@@ -102,6 +125,7 @@ CONTRACT: dict[tuple[str, ...], Any] = {
         ]
     },
     ("log",): {"snapshots": [SNAPSHOT]},
+    ("log", "--forgotten"): {"snapshots": [SNAPSHOT]},
     ("show", "alpha"): {"snapshot": SNAPSHOT, "derived": [NAME]},
     ("show", "alpha", "--counts"): {"snapshot": SNAPSHOT, "derived": [NAME], "counts": {}},
     ("ls", "-r", "alpha"): {"snapshot": REFERENCE, "path": NAME, "entries": [ENTRY]},
@@ -133,6 +157,13 @@ CONTRACT: dict[tuple[str, ...], Any] = {
         "warnings": [str],
     },
     ("tag",): {"tags": [{"tag": str, "snapshot": REFERENCE}]},
+    ("forget", "--keep-daily", "7", "--dry-run"): FORGET,
+    ("policy",): RULES,
+    ("policy", "suggest"): {
+        "command": str,
+        "keep": KEEP,
+        "effect": [{"palace": str, "snapshots": int, "would_stay": int}],
+    },
     ("stats",): {
         "id": str,
         "location": NAME,
@@ -163,6 +194,55 @@ CHANGING: dict[tuple[str, ...], Any] = {
     ("restore", "alpha~", "empty-place", "--replace"): RESTORED,
     ("tag", "alpha", "another"): {"snapshot": SNAPSHOT},
     ("tag", "-d", "alpha~", "keep"): {"snapshot": SNAPSHOT},
+    ("forget", "alpha"): FORGET,
+    ("policy", "set", "--keep-last", "all", "--keep-within", "30d"): RULES,
+    ("policy", "unset"): RULES,
+    ("gc",): {
+        "dry_run": bool,
+        "policy": (FORGET,),
+        "snapshots": int,
+        "objects": int,
+        "packs": int,
+        "bytes": int,
+        "packs_to_remove": int,
+        "packs_to_rewrite": int,
+        "packs_left_condemned": int,
+        "bytes_to_free": int,
+        "bytes_to_write": int,
+        "bytes_unused": int,
+        "forgotten_to_collect": int,
+        "max_unused": float,
+        "erase": bool,
+        "done": {
+            "packs_removed": int,
+            "bytes_deleted": int,
+            "bytes_written": int,
+            "bytes_freed": int,
+            "objects_copied": int,
+            "objects_stored_anew": int,
+            "forgotten_collected": int,
+            "fenced": [str],
+        },
+    },
+    ("repair",): {
+        "dry_run": bool,
+        "ok": bool,
+        "damage": [str],
+        "mended": [str],
+        "lost_files": [str],
+        "lost": [
+            {
+                "snapshot": REFERENCE,
+                "replacement": (REFERENCE, None),
+                "missing": [{"path": NAME, "reason": str}],
+            }
+        ],
+        "brought_back": [REFERENCE],
+        "waiting": [REFERENCE],
+        "objects_found": int,
+        "objects_moved": int,
+        "set_aside": [str],
+    },
     ("reindex",): {"packs": int, "damaged": [str], "kept": int, "segments_replaced": int},
 }
 

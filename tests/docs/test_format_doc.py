@@ -21,7 +21,7 @@ from palatine.chunking import is_rewritten_in_place
 from palatine.codec import delta
 from palatine.model import filelist, names, pack, tree
 from palatine.model.config import Chunking, Config, encode_config
-from palatine.store import index, lineage, packer, resolve, writer
+from palatine.store import encoder, index, lineage, packer, resolve
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"
 BLOCK = re.compile(r"^```(hex|text) (\S.*)\n((?:[^`].*\n)*)```$", re.MULTILINE)
@@ -306,8 +306,8 @@ def test_names_are_encoded_as_the_page_says() -> None:
         ("mtime from −2^{} to", (-tree.TIME_MIN_NS).bit_length() - 1),
         ("to 2^{} − 1; ids of 32 bytes; xattr", tree.TIME_MAX_NS.bit_length()),
         ("size 0 to 2^{} − 1", tree.SIZE_MAX.bit_length()),
-        ("puts objects below {} KiB there", writer.SOLID_BELOW >> 10),
-        ("reaches {} KiB of plain bytes", writer.SOLID_FULL >> 10),
+        ("puts objects below {} KiB there", encoder.SOLID_BELOW >> 10),
+        ("reaches {} KiB of plain bytes", encoder.SOLID_FULL >> 10),
         ("more than {} % of one", int(lineage.FRESH_START * 100)),
         ("{} for readers, ", resolve.CHAIN_MAX),
         ("192 for readers, {} for writers", lineage.DEPTH_MAX),

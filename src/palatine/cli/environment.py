@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 
 class Environment(NamedTuple):
-    """What the environment asks for: a repository, tracebacks, no colours, a configuration."""
+    """What the environment asks for: a repository, tracebacks, no colours, a configuration.
+
+    `zone` is what it says of the time zone, None where it is silent.
+    """
 
     repository: str | None
     debug: bool
     plain: bool
     config: str | None = None
+    zone: str | None = None
 
 
 def read() -> Environment:
@@ -22,4 +26,5 @@ def read() -> Environment:
         debug=os.environ.get("PALATINE_DEBUG", "") not in ("", "0"),
         plain=bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb",
         config=os.environ.get("PALATINE_CONFIG") or None,
+        zone=os.environ.get("TZ"),
     )

@@ -19,7 +19,8 @@ from palatine.model.snapshot import Artifact, CapturedAs, Health, Missing, Outsi
 from palatine.ops import parts
 from palatine.ops.places import avoided, host, signature_file
 from palatine.ops.planning import Planned, plan
-from palatine.ops.restoring import PRE_RESTORE, PreRestore
+from palatine.ops.protection import PRE_RESTORE
+from palatine.ops.restoring import PreRestore
 from palatine.ops.snapshot import Request, snapshot
 from palatine.restore.task import Root
 from palatine.store.repository import Repository

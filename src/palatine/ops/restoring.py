@@ -17,9 +17,6 @@ from palatine.store.snapshots import Stored
 if TYPE_CHECKING:
     from palatine.restore.merge.report import Report
 
-PRE_RESTORE = "pre-restore"
-"""The tag of snapshots of what was there before a restore."""
-
 
 class Mode(Enum):
     """How a snapshot is put back."""

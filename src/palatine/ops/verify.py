@@ -12,19 +12,30 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from palatine.errors import Damaged, Malformed, NotFound, PalatineError, RepositoryError
+from palatine.errors import (
+    Damaged,
+    FormatTooNew,
+    Malformed,
+    NotFound,
+    PalatineError,
+    RepositoryError,
+)
 from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.encoding import encode
 from palatine.model.names import pack_name
 from palatine.model.tree import EntryKind, Part
+from palatine.ops import policy
 from palatine.ops.audit import Audit
-from palatine.ops.bitmap import Bitmap
+from palatine.store.bitmap import Bitmap
 from palatine.store.catalog import Copy, PackRow
 from palatine.store.repository import Repository
 from palatine.store.resolve import resolve
-from palatine.store.snapshots import Stored
+from palatine.store.snapshots import TAGS, Stored, foreign_tags
 from palatine.store.trees import Item, extents, items, leaves
+
+_TRIES = 3
+"""How often a repository is checked again in which others collected meanwhile."""
 
 
 class Depth(Enum):
@@ -100,8 +111,18 @@ def verify(
 ) -> Report:
     """Check a repository; `share` (0 to 1) of the packs is read when `depth` is SAMPLE.
 
-    Damage is in the report, not raised; what stops the check itself is.
+    Damage is in the report, not raised; what stops the check itself is. Where a collector took
+    packs away meanwhile, what seems to be damage may be none: then it is checked again.
     """
+    for left in reversed(range(_TRIES)):
+        before = repository.index.listed().keys()
+        report = _verify(repository, depth, share, seed)
+        if report.ok or not left or before <= repository.index.listed().keys():
+            break
+    return report
+
+
+def _verify(repository: Repository, depth: Depth, share: float, seed: int | None) -> Report:
     report = Report()
     reporter, repository.reporter = repository.reporter, _Collector(repository.reporter, report)
     try:
@@ -109,16 +130,33 @@ def verify(
         repository.refresh()
         report.snapshots = len(snapshots)
         report.damage += repository.snapshots.damaged.values()
+        _check_small_files(repository, report)
         bad = _Bad()
         _check_catalog(repository, report)
-        _check_packs(repository, _check_segments(repository, report), report)
+        said, missing = _check_segments(repository, report)
+        _check_packs(repository, said, report)
         if depth != Depth.STRUCTURE:
             chosen = _choose(repository.catalog.packs(), depth, share, seed)
             _check_data(repository, chosen, report, bad)
         _check_snapshots(repository, snapshots, report, bad)
+        _tell_missing(missing, report)
     finally:
         repository.reporter = reporter
     return report
+
+
+def _check_small_files(repository: Repository, report: Report) -> None:
+    """Look at what was forgotten, at the names of tags, and at the stored policy."""
+    repository.forgotten.whole(repository.reporter)
+    report.damage += repository.forgotten.damaged.values()
+    names = (stat.name for stat in repository.backend.list(TAGS))
+    report.damage += [f"{one} is not a name palatine writes" for one in foreign_tags(names)]
+    try:
+        policy.current(repository)
+    except Damaged as error:
+        report.damage.append(str(error))
+    except FormatTooNew as error:
+        report.unchecked.append(str(error))
 
 
 class _Bad:
@@ -145,8 +183,10 @@ def _check_catalog(repository: Repository, report: Report) -> None:
         repository.refresh()
 
 
-def _check_segments(repository: Repository, report: Report) -> dict[bytes, bytes]:
-    """Return a digest of what the segments say of each pack."""
+def _check_segments(
+    repository: Repository, report: Report
+) -> tuple[dict[bytes, bytes], dict[bytes, str]]:
+    """Return a digest of what the segments say of each pack, and who names packs that are gone."""
     listed = repository.index.listed()
     said: dict[bytes, bytes] = {}
     missing: dict[bytes, str] = {}
@@ -160,9 +200,14 @@ def _check_segments(repository: Repository, report: Report) -> dict[bytes, bytes
             continue
         except Damaged as error:
             report.damage.append(f"{error}; pal reindex makes it anew")
+    return said, missing
+
+
+def _tell_missing(missing: dict[bytes, str], report: Report) -> None:
+    """Tell of packs that are gone: lost, where something is hit, and else what gc left behind."""
     for pack, segment in missing.items():
-        report.damage.append(f"{pack_name(pack)} is missing; {segment} lists it")
-    return said
+        sentence = f"{pack_name(pack)} is missing; {segment} lists it"
+        (report.damage if report.hits else report.warnings).append(sentence)
 
 
 def _check_packs(repository: Repository, said: dict[bytes, bytes], report: Report) -> None:

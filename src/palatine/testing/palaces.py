@@ -97,12 +97,15 @@ def create(root: Path, seed: int, megabytes: float) -> list[Path]:
     return [root / name for name in NAMES]
 
 
-def live_a_day(root: Path, seed: int, day: int) -> None:
-    """Let each palace below `root` live its day number `day` (1, 2, … in order)."""
+def live_a_day(root: Path, seed: int, day: int, of_a_day: float = 1.0) -> None:
+    """Let each palace below `root` live its day number `day` (1, 2, … in order).
+
+    With `of_a_day`, a share of a day: 1/24 makes an hour of each.
+    """
     makers = _Makers(seed)
     for name, part, path in _parts(root):
         rng = Random(f"{seed}:{name}:{part.path}:{day}")
-        makers.live(part.kind, path, rng, day)
+        makers.live(part.kind, path, rng, day, of_a_day)
 
 
 class _Makers:
@@ -127,9 +130,9 @@ class _Makers:
             case Kind.MEMDIR:
                 files.create_memdir(path, rng, self.prose, size)
 
-    def live(self, kind: Kind, path: Path, rng: Random, day: int) -> None:
-        """Let a part live a day, which touches between 0.2 and 0.5 % of it."""
-        share = rng.uniform(0.002, 0.005)
+    def live(self, kind: Kind, path: Path, rng: Random, day: int, of_a_day: float) -> None:
+        """Let a part live a day, which touches between 0.2 and 0.5 % of it, or a share of one."""
+        share = rng.uniform(0.002, 0.005) * of_a_day
         match kind:
             case Kind.TEXTS:
                 self.texts.live_a_day(path, rng, day, share)

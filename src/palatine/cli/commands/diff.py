@@ -10,7 +10,7 @@ import typer
 
 from palatine.cli import shapes, text
 from palatine.cli.invocation import Invocation, invocation
-from palatine.errors import UsageError
+from palatine.errors import UnknownRevision, UsageError
 
 if TYPE_CHECKING:
     from palatine.api import Repository
@@ -55,7 +55,7 @@ def diff(
         before = repository.resolve(old)
         ends: shapes.Shape
         if new is None:
-            changes, ends = _against_parent(repository, before)
+            changes, ends = _against_parent(run, repository, before)
         elif (place := _directory(run, repository, new)) is not None:
             changes = repository.diff_directory(old, place)
             ends = {"old": shapes.reference(before), "new": {"directory": shapes.name(str(place))}}
@@ -92,13 +92,23 @@ def _directory(run: Invocation, repository: Repository, argument: str) -> Path |
     return place
 
 
-def _against_parent(repository: Repository, stored: Stored) -> tuple[list[Change], shapes.Shape]:
+def _against_parent(
+    run: Invocation, repository: Repository, stored: Stored
+) -> tuple[list[Change], shapes.Shape]:
     """Return what a snapshot changed, and both ends of the comparison."""
     from palatine.ops.diff import Change, ChangeKind
 
     this = stored.id.hex()
+    parent = None
     if stored.snapshot.parents:
-        parent = repository.resolve(this + "~")
+        try:
+            parent = repository.resolve(this + "~")
+        except UnknownRevision:
+            run.output.notice("all that was before it was forgotten: it is compared with nothing")
+    if parent is not None:
+        if parent.id != stored.snapshot.parents[0]:
+            short = parent.id.hex()[:16]
+            run.output.notice(f"its parent was forgotten: it is compared with {short}")
         ends = {"old": shapes.reference(parent), "new": shapes.reference(stored)}
         return repository.diff(this + "~", this), ends
     everything = [

@@ -15,14 +15,14 @@ EXIT_CODES: dict[int, str] = {}
 REVISIONS = """\
 A revision (REV) names a snapshot:
 
-  1f0c9a2e         an id, or its first 8 or more digits
+  1f0c9a2e         an id, or its first 8 or more digits (also of a forgotten one)
   PALACE           the newest snapshot of a palace; TENANT/PALACE for another tenant's
   PALACE#TAG       the newest of them that bears a tag
   tag:TAG          the newest of all that bears a tag
 
 After each of these may stand, also several times:
 
-  ~N               N snapshots back (first parents); ~ is ~1
+  ~N               N snapshots back (first parents, forgotten ones left out); ~ is ~1
   @{TIME}          the newest that is not later than TIME: an age (30min, 3h, 2d, 1w) or local
                    time (2026-05-01 means the end of that day, 2026-05-01T12:00)
 

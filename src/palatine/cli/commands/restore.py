@@ -93,7 +93,7 @@ def restore(  # noqa: PLR0913 - each parameter is an option
         ),
     ] = 60.0,
 ) -> None:
-    """Put a snapshot back: into a new or empty directory, or over what is there.
+    """Put a snapshot back, where nothing is or over what is there.
 
     It is built beside TARGET, verified, and then takes its name: nothing half-written is left,
     whatever happens. Over something that is there: only with --replace, --live or --merge, and a

@@ -1,0 +1,271 @@
+"""Sixty days of hourly snapshots under one policy: palatine, restic and borg.
+
+python benchmarks/thinning.py --megabytes 100 --days 60 --out docs/benchmarks
+
+Each hour a hundred-megabyte data root lives an hour and everybody takes a snapshot that bears that
+hour's time; each night everybody applies the policy and collects. Only what comes after the last
+day is timed: its thinning, and the restores of the oldest and the newest snapshot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import palatine
+from measure import Usage, settle
+from palatine.clock import Clock
+from palatine.ops.policy import SUGGESTED
+from palatine.testing import palaces
+from peers import Borg, Contestant, Palatine, Restic
+from trees import bytes_in, differences, manifest
+
+SEED = 60
+KEEP = {
+    "hourly": SUGGESTED.hourly,
+    "daily": SUGGESTED.daily,
+    "weekly": SUGGESTED.weekly,
+    "monthly": SUGGESTED.monthly,
+    "yearly": SUGGESTED.yearly,
+}
+FLAGS = [word for name, count in KEEP.items() for word in (f"--keep-{name}", str(count))]
+
+
+class At(Clock):
+    """A clock whose wall time for snapshots is set; files keep the system's stamps."""
+
+    def __init__(self, moment: datetime.datetime) -> None:
+        self._us = int(moment.timestamp() * 1_000_000)
+
+    def now_us(self) -> int:
+        """Return the moment, microseconds since the Unix epoch."""
+        return self._us
+
+
+class Keeper:
+    """One contestant, with a snapshot at a given time, a night's thinning, and restores."""
+
+    def __init__(self, peer: Contestant) -> None:
+        self.peer = peer
+
+    def snapshot(self, moment: datetime.datetime) -> None:
+        """Take a snapshot that bears this time."""
+        raise NotImplementedError
+
+    def thin(self, moment: datetime.datetime) -> Usage:
+        """Apply the policy and collect."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """The snapshots that are left, oldest first."""
+        raise NotImplementedError
+
+    def restore(self, name: str, target: Path) -> Usage:
+        """Restore one of them into an empty directory."""
+        raise NotImplementedError
+
+
+class KeeperPal(Keeper):
+    """palatine: snapshots through the library, which takes a clock; what is timed through pal."""
+
+    def _open(self, moment: datetime.datetime | None = None) -> palatine.Repository:
+        cache = self.peer.base / "cache" / "palatine"
+        clock = At(moment) if moment else Clock()
+        return palatine.open_repository(self.peer.repository, cache=cache, clock=clock)
+
+    def snapshot(self, moment: datetime.datetime) -> None:
+        """Take a snapshot that bears this time."""
+        with self._open(moment) as repository:
+            repository.snapshot(self.peer.source)
+
+    def thin(self, moment: datetime.datetime) -> Usage:
+        """Apply the policy and collect."""
+        assert isinstance(self.peer, Palatine)
+        return self.peer.run(
+            [self.peer.pal("forget", "-q", *FLAGS), self.peer.pal("gc", "-q")], self.peer.base
+        )
+
+    def names(self) -> list[str]:
+        """The snapshots that are left, oldest first."""
+        with self._open() as repository:
+            return [one.id.hex() for one in reversed(repository.log())]
+
+    def restore(self, name: str, target: Path) -> Usage:
+        """Restore one of them into an empty directory."""
+        assert isinstance(self.peer, Palatine)
+        return self.peer.run([self.peer.pal("restore", "-q", name, str(target))], self.peer.base)
+
+    def only_kept(self, work: Path) -> int:
+        """Bytes of a repository in which only the snapshots that are left were ever made."""
+        again = work / "only-kept"
+        palatine.init(again)
+        place = work / "as-it-was"
+        with self._open() as repository, palatine.open_repository(again, cache=work / "c") as other:
+            for name in self.names():
+                shutil.rmtree(place, ignore_errors=True)
+                repository.restore(name, place)
+                other.snapshot(place, palace="palaces")
+        return bytes_in(again)
+
+
+class KeeperRestic(Keeper):
+    """restic: `backup --time`, `forget --prune`."""
+
+    def snapshot(self, moment: datetime.datetime) -> None:
+        """Take a snapshot that bears this time."""
+        when = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        command = ["restic", "backup", "-q", "--host", "race", "--time", when, "."]
+        self.peer.run([command], self.peer.source)
+
+    def thin(self, moment: datetime.datetime) -> Usage:
+        """Apply the policy and collect."""
+        return self.peer.run([["restic", "forget", "-q", "--prune", *FLAGS]], self.peer.base)
+
+    def names(self) -> list[str]:
+        """The snapshots that are left, oldest first."""
+        self.peer.run([["restic", "snapshots", "--json"]], self.peer.base)
+        found = json.loads((self.peer.base / "stdout").read_text())
+        return [one["id"] for one in sorted(found, key=lambda one: one["time"])]
+
+    def restore(self, name: str, target: Path) -> Usage:
+        """Restore one of them into an empty directory."""
+        return self.peer.run([["restic", "restore", "-q", name, "--target", str(target)]], target)
+
+
+class KeeperBorg(Keeper):
+    """borg: `create --timestamp`, `prune` and `compact`."""
+
+    def snapshot(self, moment: datetime.datetime) -> None:
+        """Take a snapshot that bears this time."""
+        when = moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        command = ["borg", "create", "-C", "zstd,3", "--timestamp", when, f"::{when}", "."]
+        self.peer.run([command], self.peer.source)
+
+    def thin(self, moment: datetime.datetime) -> Usage:
+        """Apply the policy and collect."""
+        return self.peer.run([["borg", "prune", *FLAGS], ["borg", "compact"]], self.peer.base)
+
+    def names(self) -> list[str]:
+        """The snapshots that are left, oldest first."""
+        self.peer.run([["borg", "list", "--short"]], self.peer.base)
+        return (self.peer.base / "stdout").read_text().split()
+
+    def restore(self, name: str, target: Path) -> Usage:
+        """Restore one of them into an empty directory."""
+        return self.peer.run([["borg", "extract", f"::{name}"]], target)
+
+
+KEEPERS: dict[type[Contestant], type[Keeper]] = {
+    Palatine: KeeperPal,
+    Restic: KeeperRestic,
+    Borg: KeeperBorg,
+}
+
+
+def main() -> int:
+    """Live the days, then measure the last night; 1 if a restored palace is not what it was."""
+    arguments = _arguments()
+    with TemporaryDirectory(dir=arguments.work, prefix="thinning-") as folder:
+        work = Path(folder)
+        source = work / "palaces"
+        source.mkdir()
+        palaces.create(source, SEED, arguments.megabytes)
+        keepers = _keepers(work, source)
+        _live(keepers, source, arguments.days)
+        result = _last_night(keepers, source, work, arguments.gate)
+    result |= {"days": arguments.days, "megabytes": arguments.megabytes, "policy": KEEP}
+    print(json.dumps(result, indent=1))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "thinning.json").write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if result["differences"] else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--out", type=Path, help="directory for thinning.json")
+    parser.add_argument("--work", type=Path, help="where to work (default: the system's temporary)")
+    parser.add_argument("--gate", type=Path, help="wait for this file before anything is timed")
+    return parser.parse_args()
+
+
+def _keepers(work: Path, source: Path) -> dict[str, Keeper]:
+    keepers: dict[str, Keeper] = {}
+    for kind, keeper in KEEPERS.items():
+        if not kind.version():
+            print(f"NOT HERE: {kind.name}", file=sys.stderr)
+            continue
+        peer = kind(work / kind.name, source)
+        peer.base.mkdir()
+        peer.init()
+        keepers[kind.name] = keeper(peer)
+    return keepers
+
+
+def _live(keepers: dict[str, Keeper], source: Path, days: int) -> None:
+    """Live hour by hour up to now; thin each night but the last."""
+    now = datetime.datetime.now().astimezone().replace(minute=30, second=0, microsecond=0)
+    first = now - datetime.timedelta(hours=24 * days)
+    for hour in range(1, 24 * days + 1):
+        moment = first + datetime.timedelta(hours=hour)
+        palaces.live_a_day(source, SEED, hour, 1 / 24)
+        _each(keepers, lambda keeper, at=moment: keeper.snapshot(at))  # type: ignore[misc]
+        if hour % 24 == 0:
+            print(f"day {hour // 24}", file=sys.stderr)
+            if hour < 24 * days:
+                _each(keepers, lambda keeper, at=moment: keeper.thin(at))  # type: ignore[misc]
+
+
+def _each(keepers: dict[str, Keeper], act: Callable[[Keeper], Any]) -> None:
+    """Let everybody do something at once: none of this is timed."""
+    with ThreadPoolExecutor(len(keepers)) as pool:
+        for _ in pool.map(act, keepers.values()):
+            pass
+
+
+def _last_night(
+    keepers: dict[str, Keeper], source: Path, work: Path, gate: Path | None
+) -> dict[str, Any]:
+    """Time the last thinning and the restores of each, one after the other."""
+    if gate is not None:
+        print(f"waiting for {gate}", file=sys.stderr)
+        while not gate.exists():
+            Clock().sleep(0.5)
+    result: dict[str, Any] = {"differences": []}
+    expected = manifest(source)
+    for name, keeper in keepers.items():
+        settle(keeper.peer.repository)
+        before = keeper.peer.size()
+        thinned = keeper.thin(datetime.datetime.now().astimezone())
+        names = keeper.names()
+        row = {
+            "before": before, "after": keeper.peer.size(), "kept": len(names),
+            "thin": vars(thinned),
+        }  # fmt: skip
+        for which, one in (("oldest", names[0]), ("newest", names[-1])):
+            target = work / f"{name}-{which}"
+            target.mkdir()
+            settle(keeper.peer.repository)
+            row[which] = vars(keeper.restore(one, target))
+            if which == "newest":
+                found = differences(expected, manifest(target))
+                result["differences"] += [f"{name}: {line}" for line in found]
+        if isinstance(keeper, KeeperPal):
+            row["verified"] = vars(keeper.peer.verify())
+            row["only kept"] = keeper.only_kept(work)
+        result[name] = row
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ from palatine.testing.writers import working
 
 CASES = [("wal", 512, 0), ("wal", 4096, 2), ("wal", 65536, 0), ("delete", 1024, 1),
          ("truncate", 4096, 0), ("persist", 16384, 2)]  # fmt: skip
-CAPTURES = count(30, 2000)
+CAPTURES = count(30, 1998)
 THREADS = 3
 
 pytestmark = pytest.mark.usefixtures("pins")

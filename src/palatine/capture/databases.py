@@ -9,6 +9,7 @@ palace is changed: where pins are locks, they leave no trace.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterable
 from random import random
@@ -23,7 +24,10 @@ from palatine.events import Reporter
 from palatine.model.snapshot import CapturedAs, Missing
 
 ROUNDS = 12
-"""How often the whole capture begins again when something moved that nothing held still."""
+"""How often the whole capture begins again at least when something moved that nothing held still:
+services that come and go all the time leave a gap that is long enough, sooner or later. It is
+looked for as long as an exclusive lock would be waited for.
+"""
 FIRM = 6
 """From this round on databases at rest are locked too: services that come and go leave their
 sidecars then.
@@ -50,11 +54,14 @@ class DatabaseCapture:
         """
         self._deadline = self._terms.clock.monotonic() + self._terms.patience
         wanted = list(targets)
-        for attempt in range(ROUNDS):
+        for attempt in itertools.count():
             outcomes: dict[Target, Outcome] = {}
             moved = self._round(Wanted(list(wanted), outcomes, firm=attempt >= FIRM))
             if not moved:
                 return outcomes
+            if attempt >= ROUNDS and self._terms.clock.monotonic() >= self._deadline:
+                break
+            self._terms.clock.sleep(_WAIT * random())
         for target in moved:
             outcomes[target] = Missing(target.path, "its files went on changing while it was read")
         return outcomes

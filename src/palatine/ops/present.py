@@ -83,7 +83,7 @@ def last_pre_restore(repository: Repository, target: Path) -> Stored:
 def pre_restore(repository: Repository, known: Planned, why: str) -> Present:
     """Snapshot what is there, with the tag `pre-restore`; the palace's lock is held.
 
-    Raises NameTaken, LiveDatabase, SourceError, and what the repository raises.
+    Raises NameTaken, SourceError, and what the repository raises.
     """
     began = repository.clock.monotonic()
     last = newest(here(repository, known.source))
@@ -123,7 +123,7 @@ def looked_at(
 
     `beside` are the places of outside parts by their names, unless the layout is to say them. With
     `whole` the source has all bytes of what is there, else only what comparing needs. Parts that
-    cannot be read are missing. Raises LiveDatabase, SourceError.
+    cannot be read are missing. Raises SourceError.
     """
     if beside is None:
         found = parts.places(registry.by_name(known.layout), known.source, known.source)

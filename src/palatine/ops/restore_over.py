@@ -33,7 +33,7 @@ TRIES = 3
 def restore_over(repository: Repository, stored: Stored | None, request: Request) -> Restored:
     """Put a snapshot back over a target; None undoes the last restore over it.
 
-    Raises Refused, LiveDatabase, NameTaken, Locked, UnknownRevision, PathNotFound, NoSpace,
+    Raises Refused, NameTaken, Locked, UnknownRevision, PathNotFound, NoSpace,
     Damaged, SourceError; then what is there is what was there, or a note of intent stands.
     """
     target = request.target.resolve()

@@ -196,3 +196,20 @@ def test_a_claim_of_a_database_keeps_sidecars_open_that_it_has_not_seen(tmp_path
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(shm)
     os.close(directory)
+
+
+def test_a_database_at_rest_is_held_at_the_first_try(tmp_path: Path) -> None:
+    """The connection makes the sidecars: who waits to find them there waits for as long as services
+    that come and go remove them again.
+    """
+    service(tmp_path / "notes.db").close()
+    assert sorted(os.listdir(tmp_path)) == ["notes.db"]
+    directory = os.open(tmp_path, READ)
+    database = ConnectedDatabase(directory, os.fsencode(tmp_path / "notes.db"))
+    try:
+        assert database.try_pin()
+        assert database.pinned
+        assert database.index_header() is not None
+    finally:
+        database.close()
+        os.close(directory)

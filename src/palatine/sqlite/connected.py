@@ -68,6 +68,8 @@ class ConnectedDatabase(Database):
             self.pinned_as = self.state()
             return self.pinned_as in (State.CRASHED_WAL, State.REST)
         self.pinned_as = State.WAL if wal else State.ROLLBACK
+        if wal:  # at rest it had none: the connection made them, and they stay while it reads
+            self._open_missing(b"-wal", b"-shm")
         self.pinned = self.same_files() and (not wal or self.shm >= 0)
         if not self.pinned:
             self.unpin()

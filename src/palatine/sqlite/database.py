@@ -59,8 +59,7 @@ class Database(ABC):
             if not stat.S_ISREG(self.status.st_mode):
                 raise OSError(0, "is no regular file")
             head = os.pread(self.main, HEADER_SIZE, 0)
-            for suffix in (b"-wal", b"-shm", b"-journal"):
-                self._open_sidecar(suffix)
+            self._open_missing(b"-wal", b"-shm", b"-journal")
         except BaseException:
             self._close_files()
             raise
@@ -182,9 +181,11 @@ class Database(ABC):
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return copy
 
-    def _open_sidecar(self, suffix: bytes) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._files[suffix] = os.open(self.name + suffix, _OPEN, dir_fd=self._directory)
+    def _open_missing(self, *suffixes: bytes) -> None:
+        for suffix in suffixes:
+            if suffix not in self._files:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files[suffix] = os.open(self.name + suffix, _OPEN, dir_fd=self._directory)
 
     def _close_files(self) -> None:
         main = custody.inode_of(self.main)

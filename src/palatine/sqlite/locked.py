@@ -74,5 +74,5 @@ class LockedDatabase(Database):
         stale = self._files.pop(b"-journal", -1)
         if stale >= 0:
             custody.let_go(stale, custody.inode_of(self.main))
-        self._open_sidecar(b"-journal")
+        self._open_missing(b"-journal")
         return True

@@ -1,0 +1,1 @@
+"""Bundles: a snapshot as one file that travels, and the archives of other tools."""

@@ -1,0 +1,1 @@
+"""Redaction: secrets replaced in every byte of a directory that can hold text."""

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -50,6 +51,13 @@ from palatine.store.forgotten import Forgotten
 from palatine.store.repository import Repository as Store
 from palatine.store.repository import Settings
 from palatine.store.snapshots import Stored
+
+if TYPE_CHECKING:  # what goes with bundles is imported when one is at hand
+    from palatine.ops.exporting import Exported
+    from palatine.ops.exporting import Request as ExportRequest
+    from palatine.ops.intake import Imported
+    from palatine.ops.intake import Request as ImportRequest
+    from palatine.ops.verify_file import FileReport
 
 PathLike = str | os.PathLike[str]
 
@@ -108,6 +116,42 @@ def discover(*roots: PathLike, reporter: Reporter = SILENT) -> list[Planned]:
     """
     found = planning.discover([_path(root) for root in roots], (), reporter)
     return planning.plan(found, None, reporter)
+
+
+def verify_bundle(
+    request: ImportRequest | PathLike,
+    *,
+    check: bool = False,
+    cache: PathLike | None = None,
+    reporter: Reporter = SILENT,
+) -> FileReport:
+    """Check a bundle without a repository; `check` has SQLite check the databases in it.
+
+    Damage is in the report, not raised. Raises PathNotFound, SourceError, UsageError, Refused.
+    """
+    from palatine.ops.verify_file import verify_file
+
+    directory = default_cache() if cache is None else _path(cache)
+    return verify_file(_import_request(request), directory, check, reporter)
+
+
+def restore_bundle(
+    request: ImportRequest | PathLike,
+    how: PathLike | Request,
+    *,
+    cache: PathLike | None = None,
+    reporter: Reporter = SILENT,
+) -> tuple[Restored, Imported]:
+    """Put a bundle into a new or empty directory; needs no repository.
+
+    Raises Exists, PathNotFound, UsageError, NoKey, Damaged, Malformed, Refused, NoSpace.
+    """
+    from palatine.ops.restore_file import restore_file
+    from palatine.ops.temporary import Terms
+
+    terms = Terms(default_cache() if cache is None else _path(cache), reporter=reporter)
+    wanted = how if isinstance(how, Request) else Request(_path(how))
+    return restore_file(None, _import_request(request), wanted, terms)
 
 
 class Repository:
@@ -278,6 +322,52 @@ class Repository:
         )  # fmt: skip
         return restore_op.restore(self.store, self.resolve(revision), request)
 
+    def export(
+        self,
+        revision: str,
+        target: PathLike | ExportRequest,
+        *,
+        level: int = 3,
+        force: bool = False,
+    ) -> Exported:
+        """Write a snapshot as one file; in a directory, it is named after palace and time.
+
+        `level` is zstd's, 1 to 19. A request says more: another format, encryption, redaction.
+        Raises Exists without `force` when it is there, Refused, Damaged, NoSpace, SourceError,
+        UsageError; nothing half-written is left.
+        """
+        from palatine.ops.export import Request, export
+
+        if not isinstance(target, Request):
+            target = Request(_path(target), level, force)
+        return export(self.store, self.resolve(revision), target, _cache_of(self.store))
+
+    def import_bundle(self, request: ImportRequest | PathLike) -> Imported:
+        """Take a bundle into the repository: a file, or the newest in a directory of them.
+
+        A request says more than which. Raises PathNotFound, UsageError, NoKey, Damaged, Malformed,
+        Refused; nothing of it is visible then.
+        """
+        from palatine.ops.bundles import take
+
+        return take(self.store, _import_request(request), _cache_of(self.store))
+
+    def restore_bundle(
+        self, request: ImportRequest | PathLike, how: Request
+    ) -> tuple[Restored, Imported]:
+        """Put a bundle back as `restore` does a snapshot, without keeping it in the repository.
+
+        Merged, it is imported. Raises what `import_bundle` and `restore` raise.
+        """
+        from palatine.ops.restore_file import restore_file
+        from palatine.ops.temporary import Terms
+
+        store = self.store
+        terms = Terms(
+            _cache_of(store), settings=store.settings, reporter=store.reporter, clock=store.clock
+        )
+        return restore_file(store, _import_request(request), how, terms)
+
     def undo(
         self, target: PathLike, *, outside: bool = False, lock_timeout: float = LOCK_TIMEOUT
     ) -> Restored:
@@ -406,6 +496,18 @@ class Repository:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _import_request(request: ImportRequest | PathLike) -> ImportRequest:
+    from palatine.ops.intake import Request as ImportRequest
+
+    if isinstance(request, ImportRequest):
+        return replace(request, file=_path(request.file))
+    return ImportRequest(_path(request))
+
+
+def _cache_of(store: Store) -> Path:
+    return store.cache.parent if store.cache is not None else default_cache()
 
 
 def _path(path: PathLike) -> Path:

@@ -7,7 +7,8 @@ The family (the first level) says what the caller can do; `code` is a stable wor
     ├── UsageError                    the request makes no sense: change the request
     │   ├── UnknownRevision           no snapshot answers to that revision
     │   ├── AmbiguousRevision         several do: the message lists them
-    │   └── PathNotFound              the snapshot holds no such path
+    │   ├── PathNotFound              the snapshot holds no such path
+    │   └── NoKey                     no key that was given opens the file
     ├── Refused                       possible, but not without being asked: see the hint
     │   ├── Exists                    the target is there already
     │   └── NameTaken                 another path holds this palace's name
@@ -65,6 +66,12 @@ class PathNotFound(UsageError):
     """The snapshot, or this machine, holds no such path."""
 
     code = "path-not-found"
+
+
+class NoKey(UsageError):
+    """A file is encrypted, and no key that was given opens it; what it holds is not known."""
+
+    code = "no-key"
 
 
 class Refused(PalatineError):

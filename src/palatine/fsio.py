@@ -147,6 +147,14 @@ class NewFile:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._fd, 0, size)
 
+    def begin_writeback(self) -> None:
+        """Have the system begin to write to disk what was written so far."""
+        begin_writeback(self._fd)
+
+    def sync(self) -> None:
+        """Make what was written so far durable, still without a name."""
+        os.fsync(self._fd)
+
     def link(self, target: Path) -> None:
         """Give the file its name, only if nothing has that name.
 

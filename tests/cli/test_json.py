@@ -178,6 +178,29 @@ CONTRACT: dict[tuple[str, ...], Any] = {
     },
     ("help", "revisions"): {"text": str},
 }
+EXPORTED = {
+    "snapshot": REFERENCE,
+    "format": str,
+    "file": NAME,
+    "files": int,
+    "content_bytes": int,
+    "bytes": (int, None),
+    "sha256": (ID, None),
+    "encrypted": bool,
+    "complete": bool,
+    "redaction": None,
+}
+REDACTED = {
+    "dry_run": bool,
+    "complete": bool,
+    "matches": int,
+    "rules": [str],
+    "artifacts": [{"path": str, "rules": dict}],
+    "left_out": [{"path": str, "reason": str}],
+    "notes": [{"path": str, "reason": str}],
+    "unprocessed": [{"path": str, "reason": str}],
+    "history": [{"path": str, "verdict": str, "matches": int, "detail": str}],
+}
 CHANGING: dict[tuple[str, ...], Any] = {
     ("init", "elsewhere"): {"location": NAME, "id": str, "hash": str},
     ("snapshot", "alpha", "--palace", "beta"): {
@@ -192,6 +215,38 @@ CHANGING: dict[tuple[str, ...], Any] = {
     },
     ("restore", "alpha", "somewhere"): RESTORED,
     ("restore", "alpha~", "empty-place", "--replace"): RESTORED,
+    ("export", "alpha", "bundle.tar.zst"): EXPORTED,
+    ("export", "--all", "bundles"): {
+        "exports": [{"palace": str, "export": EXPORTED, "error": None}]
+    },
+    ("import", "kept.tar.zst"): {
+        "snapshot": REFERENCE,
+        "file": NAME,
+        "format": str,
+        "fresh": bool,
+        "exported_as": (ID, None),
+        "same": bool,
+        "added_bytes": int,
+        "redacted": bool,
+        "notes": [str],
+        "unverified": [str],
+    },
+    ("verify", "kept.tar.zst"): {
+        "file": NAME,
+        "ok": bool,
+        "format": (str, None),
+        "encrypted": bool,
+        "redacted": bool,
+        "palace": (str, None),
+        "snapshot": (ID, None),
+        "time": (TIME, None),
+        "files": int,
+        "bytes": int,
+        "checked": [str],
+        "unchecked": [str],
+        "damage": [str],
+        "notes": [str],
+    },
     ("tag", "alpha", "another"): {"snapshot": SNAPSHOT},
     ("tag", "-d", "alpha~", "keep"): {"snapshot": SNAPSHOT},
     ("forget", "alpha"): FORGET,
@@ -286,6 +341,8 @@ def test_reading_commands(kept: Pal, arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("arguments", CHANGING, ids=" ".join)
 def test_changing_commands(own: Pal, arguments: tuple[str, ...]) -> None:
+    if "kept.tar.zst" in arguments:
+        own("export", "alpha", "kept.tar.zst")
     done = own("--json", *arguments)
     assert list(done.object) == ["palatine", "command", "result"]
     assert done.object["command"] == arguments[0]

@@ -90,6 +90,7 @@ def register(app: typer.Typer, module: ModuleType) -> None:
         "examples": tuple(module.EXAMPLES),
         "codes": {**ALWAYS, **module.EXIT_CODES},
     }
+    name = name.rstrip("_")  # of a module that is called like a keyword
     app.command(name, cls=type(f"{name.title()}Command", (Command,), facts))(function)
 
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
-    "verify", "tag", "forget", "policy", "gc", "repair", "stats", "reindex", "watch", "help",
+    "export", "import", "verify", "tag", "forget", "policy", "gc", "repair", "stats", "reindex",
+    "watch", "help",
 )  # fmt: skip
 
 
@@ -72,7 +74,8 @@ def group() -> TyperGroup:
             raise typer.Exit(USAGE)
 
     for name in COMMANDS:
-        register(app, import_module(f"palatine.cli.commands.{name}"))
+        module = f"{name}_" if iskeyword(name) else name
+        register(app, import_module(f"palatine.cli.commands.{module}"))
     made = get_command(app)
     assert isinstance(made, Group)
     return made

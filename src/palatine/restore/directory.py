@@ -7,8 +7,6 @@ import os
 import threading
 from dataclasses import dataclass
 
-import msgspec
-
 from palatine import fsio
 from palatine.errors import Exists
 from palatine.events import Reporter
@@ -20,7 +18,7 @@ from palatine.restore.metadata import Metadata
 from palatine.restore.nodes import Filling, Node, finish
 from palatine.restore.reuse import Old
 from palatine.restore.select import Selection
-from palatine.store.trees import Item, Source, chunk, extents, file_bytes
+from palatine.store.trees import Item, Source, chunk, extents, file_bytes, is_same_file
 from palatine.workers import Workers
 
 IN_FLIGHT = 32 << 20
@@ -214,24 +212,9 @@ class DirectoryWriter:
         return self._old.relinked(*first, path)
 
     def _is_same_file(self, item: Item) -> bool:
-        """Whether the file's first name was captured with the same bytes, mode and time.
-
-        They differ when the file was rewritten between the reading of its two names.
-        """
+        """Whether the file's first name was captured as it was."""
         first = self._arrangement.find(item.entry.link)
-        if first is None:
-            return False
-        # all but the names, which differ; owners are numbered by piece and compared themselves
-        mine, its = (
-            msgspec.structs.replace(one.entry, name=b"", owner=0, link=b"") for one in (first, item)
-        )
-        if mine != its or first.owner != item.owner:
-            return False
-        return not item.entry.pooled or self._pooled_equal(first, item)
-
-    def _pooled_equal(self, first: Item, second: Item) -> bool:
-        mine, its = (b"".join(file_bytes(self._source, one)) for one in (first, second))
-        return mine == its
+        return first is not None and is_same_file(self._source, first, item)
 
     def _copy(self, directory: int, item: Item) -> None:
         fd = self._create(directory, item.entry)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from palatine.errors import Malformed, PathNotFound
 from palatine.ids import Kind, ObjectId
 from palatine.model.filelist import FileList, decode_list
@@ -192,6 +194,23 @@ def file_bytes(source: Source, item: Item) -> Iterator[bytes | bytearray]:
         yield chunk(source, part)
         at = offset + part.size
     yield from _zeros(entry.size - at)
+
+
+def is_same_file(source: Source, first: Item, second: Item) -> bool:
+    """Whether two names of one file were captured with the same bytes, owner, mode and time.
+
+    They differ when the file was rewritten between the reading of its two names.
+    """
+    # all but the names, which differ; owners are numbered by piece and compared themselves
+    mine, its = (
+        msgspec.structs.replace(one.entry, name=b"", owner=0, link=b"") for one in (first, second)
+    )
+    if mine != its or first.owner != second.owner:
+        return False
+    if not first.entry.pooled:
+        return True
+    one, other = (b"".join(file_bytes(source, item)) for item in (first, second))
+    return one == other
 
 
 def _zeros(count: int) -> Iterator[bytes]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from palatine.cli import merged, restoring
-from palatine.cli.invocation import invocation
+from palatine.cli import filing, merged, restoring
+from palatine.cli.invocation import Invocation, invocation
 from palatine.errors import UsageError
+
+if TYPE_CHECKING:
+    from palatine.ops.restoring import Restored
 
 EXAMPLES = (
     "pal restore alpha ./alpha-as-it-was",
@@ -18,10 +21,11 @@ EXAMPLES = (
     "pal restore alpha~2 ~/.local/share/trusty-memory/palaces/alpha --replace --dry-run",
     "pal restore alpha~2 ~/.local/share/trusty-memory/palaces/alpha --live",
     "pal restore --undo ~/.local/share/trusty-memory/palaces/alpha",
+    "pal restore ./alpha.tar.zst ./alpha-from-elsewhere",
 )
 EXIT_CODES = {
     4: "what was asked for is damaged",
-    5: "refused: TARGET is there already, or in use, or a merge left conflicts",
+    5: "refused: TARGET is there already, or in use; a merge left conflicts; FILE is too large",
     10: "",
     11: "another process snapshots or restores the palace, and did not end in time",
 }
@@ -31,7 +35,9 @@ def restore(  # noqa: PLR0913 - each parameter is an option
     context: typer.Context,
     revision: Annotated[
         str | None,
-        typer.Argument(metavar="REV", help="See: pal help revisions", show_default=False),
+        typer.Argument(
+            metavar="REV|FILE", help="See: pal help revisions. Or a bundle.", show_default=False
+        ),
     ] = None,
     target: Annotated[
         str | None,
@@ -92,8 +98,14 @@ def restore(  # noqa: PLR0913 - each parameter is an option
             help="How long others who work on the palace are waited for.",
         ),
     ] = 60.0,
+    identity: filing.Identity = None,
+    passphrase_file: filing.PassphraseFile = None,
+    format: filing.Format = None,
+    max_size: filing.MaxSize = None,
+    max_ratio: filing.MaxRatio = None,
+    allow_case_folding: filing.CaseFolding = False,
 ) -> None:
-    """Put a snapshot back, where nothing is or over what is there.
+    """Put a snapshot or bundle back, to a new place or over an old.
 
     It is built beside TARGET, verified, and then takes its name: nothing half-written is left,
     whatever happens. Over something that is there: only with --replace, --live or --merge, and a
@@ -112,6 +124,18 @@ def restore(  # noqa: PLR0913 - each parameter is an option
         dry_run, delete, prefer, as_name, outside, lock_timeout,
     )  # fmt: skip
     check_mixture(request)
+    source = None if revision is None else filing.bundle(run, revision)
+    if source is not None:
+        from palatine.ops.intake import Request as ImportRequest
+
+        wanted = ImportRequest(
+            source, keys=filing.keys(identity, passphrase_file),
+            limits=filing.limits(max_size, max_ratio, allow_case_folding), format=format,
+        )  # fmt: skip
+        _tell(run, filing.restore(run, wanted, request), dry_run)
+        return
+    if identity or passphrase_file or format or max_size or max_ratio or allow_case_folding:
+        raise UsageError("these options go with FILE", "pal restore --help shows how")
     with run.open() as repository:
         if revision is None:
             done = repository.undo(target, outside=outside, lock_timeout=lock_timeout)
@@ -121,12 +145,16 @@ def restore(  # noqa: PLR0913 - each parameter is an option
                 live=live, merge=merge, delete=delete, prefer=prefer, as_name=as_name,
                 outside=outside, dry_run=dry_run, lock_timeout=lock_timeout,
             )  # fmt: skip
-        if run.output.json:
-            run.output.result(restoring.shape(done, dry_run))
-        else:
-            restoring.tell(run, done, dry_run)
-        if done.merged is not None:
-            merged.finish(done)
+        _tell(run, done, dry_run)
+
+
+def _tell(run: Invocation, done: Restored, dry_run: bool) -> None:
+    if run.output.json:
+        run.output.result(restoring.shape(done, dry_run))
+    else:
+        restoring.tell(run, done, dry_run)
+    if done.merged is not None:
+        merged.finish(done)
 
 
 def _only_target(first: str | None, second: str | None) -> tuple[None, str | None]:

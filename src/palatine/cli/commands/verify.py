@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palatine.cli import shapes, text
+from palatine.cli import filing, shapes, text, verified
 from palatine.cli.failures import Incomplete, Reported
 from palatine.cli.invocation import Invocation, invocation
 from palatine.errors import Damaged, UsageError
@@ -14,27 +14,68 @@ from palatine.errors import Damaged, UsageError
 if TYPE_CHECKING:
     from palatine.ops.verify import Report
 
-EXAMPLES = ("pal verify", "pal verify --data", "pal verify --sample 5%")
-EXIT_CODES = {3: "something could not be checked", 4: "damage was found", 10: ""}
+EXAMPLES = (
+    "pal verify",
+    "pal verify --data",
+    "pal verify --sample 5%",
+    "pal verify alpha.tar.zst --check",
+    "pal verify alpha.tar.zst.age --identity ~/.config/age/key.txt",
+)
+EXIT_CODES = {
+    3: "something could not be checked",
+    4: "damage was found",
+    5: "refused: FILE goes beyond a limit; the message says how to raise it",
+    10: "",
+}
 _FEW = 20
 """How many paths of a snapshot are named without --verbose."""
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each parameter is an option
     context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]", help="A bundle; of a directory the newest one.", show_default=False
+        ),
+    ] = None,
     data: Annotated[bool, typer.Option("--data", help="Read and check every byte.")] = False,
     sample: Annotated[
         str | None,
         typer.Option("--sample", metavar="SHARE", help="Read and check a part, such as 5%."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With FILE: have SQLite check the databases in it.")
+    ] = False,
+    identity: filing.Identity = None,
+    passphrase_file: filing.PassphraseFile = None,
+    format: filing.Format = None,
+    max_size: filing.MaxSize = None,
+    max_ratio: filing.MaxRatio = None,
 ) -> None:
-    """Check the repository.
+    """Check the repository, or a bundle.
 
     Always: every snapshot, index and pack is there, and each snapshot has all it needs. What the
     packs hold is read only with --data or --sample. Damage is named down to the snapshots and
-    paths that it hits.
+    paths that it hits. Of a bundle every byte is read; that needs no repository.
     """
     run = invocation(context)
+    if file is not None:
+        if data or sample is not None:
+            raise UsageError("--data and --sample go without FILE", "of a bundle all is read")
+        from palatine.ops.intake import Request
+
+        verified.verify(
+            run,
+            Request(
+                filing.path(file), keys=filing.keys(identity, passphrase_file),
+                limits=filing.limits(max_size, max_ratio), format=format,
+            ),
+            check,
+        )  # fmt: skip
+        return
+    if check or identity or passphrase_file or format or max_size or max_ratio:
+        raise UsageError("these options go with FILE", "pal verify --help shows how")
     share = None if sample is None else _share(sample)
     with run.open() as repository:
         report = repository.verify(data=data, sample=share)

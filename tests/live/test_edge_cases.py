@@ -16,7 +16,7 @@ from tests.live.aid import WAL, add, let_settle, notes, service
 from tests.support import SETTINGS, Place, as_nobody, flip
 
 import palatine
-from palatine.capture import spool, walk
+from palatine.capture import databases, spool, walk
 from palatine.capture.databases import DatabaseCapture
 from palatine.capture.outcomes import Target, Terms
 from palatine.errors import SourceError
@@ -366,6 +366,36 @@ def test_a_database_bigger_than_the_memory_for_it(
     restored = place.restored()
     assert notes(restored / "notes.db") == ["one"] * 900 + ["two"] * 900
     assert notes(restored / "more.db") == ["three"] * 900
+
+
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
+def test_what_is_checkpointed_before_it_was_read_again_is_captured_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY", 200_000)
+    unpin = DatabaseCapture._unpin
+    moments = 0
+
+    def meddling(self: DatabaseCapture, *rest: object) -> None:
+        nonlocal moments
+        unpin(self, *rest)  # type: ignore[arg-type]
+        if moments < times:
+            moments += 1
+            for one in (first, second):
+                one.run("UPDATE note SET pad = randomblob(1000)", add("more"))
+                one.run("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    monkeypatch.setattr(DatabaseCapture, "_unpin", meddling)
+    with service(place.palace / "a.db") as first, service(place.palace / "b.db") as second:
+        for one in (first, second):
+            one.run(add("one", 900))
+        assert place.snapshot().stored.snapshot.complete
+    restored = place.restored()
+    found = notes(restored / "a.db")
+    assert found == notes(restored / "b.db")
+    assert found == ["one"] * 900 + ["more"] * (len(found) - 900)
+    assert len(found) - 900 == (1 if times == 1 else databases.ASIDE)
+    assert moments == len(found) - 900 + (times > 1)
 
 
 def test_a_palace_that_disappears_is_an_error_and_no_snapshot(

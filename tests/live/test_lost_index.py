@@ -129,7 +129,7 @@ def test_who_makes_the_index_again_waits_until_the_image_is_read(
 
         original = Image.read
 
-        def reading(self: Image, offset: int, length: int) -> bytes:
+        def reading(self: Image, offset: int, length: int) -> bytes | bytearray:
             if not work:
                 work.append(threading.Thread(target=come))
                 work[0].start()

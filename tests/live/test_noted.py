@@ -9,7 +9,7 @@ import pytest
 from tests.live.aid import WAL, add, let_settle, notes, once_before, service
 from tests.support import Place
 
-from palatine.capture import databases
+from palatine.capture import databases, instant
 from palatine.capture.databases import DatabaseCapture
 from palatine.testing.sqlite_service import Service
 
@@ -67,3 +67,27 @@ def test_commits_to_a_new_wal_belong_to_the_instant(
     restored = place.restored()
     assert notes(restored / "b.db") == ["transfer"], "came too late: the test shows nothing"
     assert notes(restored / "a.db") == ["transfer"]
+
+
+def test_a_commit_right_after_the_indexes_were_read_is_not_half_captured(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is at rest is compared with what it was before the reading of the indexes."""
+    left_at_rest(place, "b.db")
+    sign = instant._sign
+    transfers: list[str] = []
+
+    def meddling(*rest: object) -> bytes:
+        if not transfers:
+            transfers.append("transfer")
+            first.run(add("transfer"))
+            with Service(place.palace / "b.db", *WAL) as second:
+                second.run(add("transfer"))
+        return sign(*rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(instant, "_sign", meddling)
+    with service(place.palace / "a.db") as first:
+        place.snapshot()
+    restored = place.restored()
+    assert notes(restored / "b.db") == notes(restored / "a.db")
+    assert transfers

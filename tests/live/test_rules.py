@@ -119,7 +119,7 @@ def test_a_service_that_comes_to_a_database_at_rest_is_noticed(
     if comes == "while it is read":
         original = Image.read
 
-        def reading(self: Image, offset: int, length: int) -> bytes:
+        def reading(self: Image, offset: int, length: int) -> bytes | bytearray:
             if offset and not services:
                 come()
             return original(self, offset, length)
@@ -187,7 +187,7 @@ def test_who_came_and_went_within_one_tick_of_the_clock_is_noticed(
         one.run(TABLE, add("one", 500, 4000))
     statuses, read = Database.statuses, Image.read
 
-    def reading(self: Image, offset: int, length: int) -> bytes:
+    def reading(self: Image, offset: int, length: int) -> bytes | bytearray:
         if offset == MIB and len(texts) == 1:  # half of it is read
             visit()
         return read(self, offset, length)

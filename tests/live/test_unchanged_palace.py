@@ -36,7 +36,7 @@ def blocks_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read: list[int] = []
     original = Image.read
 
-    def counted(self: Image, offset: int, length: int) -> bytes:
+    def counted(self: Image, offset: int, length: int) -> bytes | bytearray:
         read.append(offset)
         return original(self, offset, length)
 

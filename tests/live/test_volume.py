@@ -91,7 +91,7 @@ def at_once(work: list[threading.Thread]) -> None:
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 @pytest.mark.parametrize(("mode", "page_size", "auto_vacuum"), CASES)
 def test_captures_by_several_threads_are_all_committed_states(
     tmp_path: Path, mode: str, page_size: int, auto_vacuum: int
@@ -125,7 +125,7 @@ def test_captures_by_several_threads_are_all_committed_states(
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 @pytest.mark.parametrize("role", ["transferrer", "visitor"])
 @pytest.mark.parametrize("modes", [("wal", "wal"), ("delete", "delete"), ("wal", "delete"),
                                    ("delete", "wal")], ids="-".join)  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from palatine import fsio
 from palatine.clock import SYSTEM
 from palatine.errors import Damaged, Exists, Locked, NoSpace, PathNotFound, Refused, SourceError
 from palatine.ids import Kind
-from palatine.restore import intent
+from palatine.restore import intent, replace, staging
 from palatine.restore.directory import DirectoryWriter
 from palatine.restore.inuse import users
 from palatine.testing.builders import differences, state_of
@@ -596,6 +597,45 @@ class TestChangedMeanwhile:
             assert "is in use: process" in raised.value.message
             assert str(place.palace) in raised.value.message
         check(place, now)
+
+    @pytest.mark.parametrize("exchange", [True, False])
+    def test_what_came_between_the_exchange_and_the_kill_is_kept(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, exchange: bool
+    ) -> None:
+        """A restore that was killed before it looked again leaves that to the next one."""
+        before, _ = two_states(place)
+        with monkeypatch.context() as patch:
+            if exchange:
+                patch.setattr(replace, "_check_still", killing(replace._check_still, place, 2))
+            else:
+                patch.setattr(fsio, "exchange", lambda *_: False)
+                patch.setattr(fsio, "rename_directory", killing(fsio.rename_directory, place, 2))
+            patch.setattr(staging, "_discard", lambda *_: None)
+            with pytest.raises(KeyboardInterrupt):
+                restore(place, replace=True)
+        restore(place, "palace~1", replace=True)
+        assert differences(before, state_of(place.palace)) == []
+        (kept,) = place.root.glob("palace.changed-*")
+        assert (kept / "late").read_text() == "late"
+        assert any(str(kept) in said for said in place.notices.said)
+        assert left_beside(place) == [kept.name]
+
+
+def killing(real: Callable[..., Any], place: Place, number: int) -> Callable[..., Any]:
+    """Write to what was the palace before the call with this number, and do no more."""
+    calls = itertools.count(1)
+    palace = os.open(place.palace, os.O_RDONLY)
+
+    def called(*arguments: object) -> object:
+        if next(calls) < number:
+            return real(*arguments)
+        fd = os.open("late", os.O_WRONLY | os.O_CREAT, dir_fd=palace)
+        os.write(fd, b"late")
+        os.close(fd)
+        os.close(palace)
+        raise KeyboardInterrupt
+
+    return called
 
 
 def left_beside(place: Place) -> list[str]:

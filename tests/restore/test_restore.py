@@ -16,12 +16,14 @@ from tests.support import BLAKE3, Place, as_nobody, count, damage_frames
 
 from palatine.backends.local import LocalBackend
 from palatine.errors import Damaged, Exists, NoSpace, PathNotFound, SourceError, UsageError
+from palatine.events import SILENT
 from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.encoding import encode
 from palatine.model.tree import Entry, EntryKind, Owner, Part, Piece
-from palatine.restore import directory, fresh
+from palatine.restore import directory
 from palatine.restore.directory import DirectoryWriter
 from palatine.restore.select import Selection
+from palatine.restore.staging import staging_beside
 from palatine.testing.builders import Notices, differences, state_of
 
 
@@ -188,7 +190,7 @@ def test_what_a_killed_restore_left_is_removed_by_the_next(place: Place) -> None
 def test_a_restore_under_way_is_not_taken_for_stale(place: Place) -> None:
     filled(place)
     target = place.root / "target"
-    with fresh.staging_beside(target) as staging:
+    with staging_beside(target, SILENT) as staging:
         (staging / "half").write_bytes(b"half")
         with place.open() as repository:
             repository.restore("palace", target)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from random import random
 
 from palatine.capture.holding import Obstructed, Wanted, hold
-from palatine.capture.images import Images
+from palatine.capture.images import Images, Moved
 from palatine.capture.instant import Instant, common_instant
 from palatine.capture.outcomes import Outcome, Taken, Target, Terms
 from palatine.capture.sink import Sink
@@ -28,6 +28,8 @@ ROUNDS = 12
 services that come and go all the time leave a gap that is long enough, sooner or later. It is
 looked for as long as an exclusive lock would be waited for.
 """
+ASIDE = 2
+"""From this round on all that is read under a pin is kept: somebody checkpoints all the time."""
 FIRM = 6
 """From this round on databases at rest are locked too: services that come and go leave their
 sidecars then.
@@ -56,7 +58,8 @@ class DatabaseCapture:
         wanted = list(targets)
         for attempt in itertools.count():
             outcomes: dict[Target, Outcome] = {}
-            moved = self._round(Wanted(list(wanted), outcomes, firm=attempt >= FIRM))
+            spool = Spool(bounded=attempt < ASIDE)
+            moved = self._round(Wanted(list(wanted), outcomes, firm=attempt >= FIRM), spool)
             if not moved:
                 return outcomes
             if attempt >= ROUNDS and self._terms.clock.monotonic() >= self._deadline:
@@ -66,9 +69,9 @@ class DatabaseCapture:
             outcomes[target] = Missing(target.path, "its files went on changing while it was read")
         return outcomes
 
-    def _round(self, wanted: Wanted) -> list[Target]:
+    def _round(self, wanted: Wanted, spool: Spool) -> list[Target]:
         """Capture all at a new instant; return those that did not hold still."""
-        with contextlib.closing(Spool()) as spool, contextlib.ExitStack() as stack:
+        with contextlib.closing(spool), contextlib.ExitStack() as stack:
             instants = self._instants(wanted, stack)
             if instants is None:
                 return wanted.targets
@@ -131,7 +134,10 @@ class DatabaseCapture:
             # What nothing held still may have been opened, and written to, since it was looked at
             return Taken(one.signature, how, None, note) if not held.moves or one.rests else None
         if blocks is not None:
-            return Taken(one.signature, how, self._images.store(held, blocks, spool), note)
+            try:
+                return Taken(one.signature, how, self._images.store(held, blocks, spool), note)
+            except Moved:
+                return None
         if not held.moves:
             reason = "its WAL is damaged: no committed state can be read"
             return Missing(held.target.path, reason)

@@ -89,8 +89,7 @@ def hold(wanted: Wanted, terms: Terms, stack: contextlib.ExitStack) -> list[Held
 
 def tells(one: Held, terms: Terms) -> bool:
     """Whether a database is held still, or is sure to show it when it is written to from now on."""
-    loose = one.state == State.REST or (one.moves and one.database.in_use)
-    return one.database.pinned or not loose or _is_settled(one.database, terms)
+    return one.database.pinned or _is_settled(one.database, terms)
 
 
 def _is_settled(database: Database, terms: Terms) -> bool:

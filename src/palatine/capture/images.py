@@ -1,7 +1,9 @@
 """Reading databases' images in blocks, and storing them as files are stored.
 
 Under a pin nothing is compressed or stored: a block whose object is there already is known by its
-id, the others are kept aside (`spool.py`) until the pin is gone.
+id, the others are kept aside (`spool.py`) until the pin is gone. Of those that would need a file to
+be kept in only the ids are kept, and the blocks are read once more: writing 250 MB aside takes a
+third of the whole capture. What has another id by then was checkpointed meanwhile.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ from palatine.sqlite.image import Image
 from palatine.store.trees import find
 
 
+class Moved(Exception):
+    """What was read under a pin is no longer to be had without it."""
+
+
 class Images:
     """Reads images of databases, in blocks of a size in bytes, and puts them into a sink."""
 
@@ -37,7 +43,10 @@ class Images:
         self._block_size = block
 
     def read_pinned(self, one: Instant, spool: Spool) -> list[Block] | None:
-        """Read a pinned database; None when its WAL is not as it should be, or it moved."""
+        """Read a pinned database; None when its WAL is not as it should be, or it moved.
+
+        What the spool does not keep is read again by `store`, which raises Moved when it cannot.
+        """
         image = one.held.database.pinned_image(one.header)
         if image is None:
             return None
@@ -45,7 +54,7 @@ class Images:
         blocks = []
         at = 0
         while data := image.read(at, self._block_size):
-            blocks.append(self._block(data, old.at(at), spool))
+            blocks.append(self._block(image, at, data, old.at(at), spool))
             at += len(data)
         if one.held.state == State.REST and not _at_rest(one.held):
             return None
@@ -60,7 +69,7 @@ class Images:
             return self.store(one, self._streamed(_resting_image(one, stack)), spool)
 
     def store(self, one: Held, blocks: Iterable[Block], spool: Spool) -> FileContent:
-        """Put a database's blocks; return what goes into its entry."""
+        """Put a database's blocks; return what goes into its entry. Raises Moved."""
         database = one.database
         status, xattrs = os.fstat(database.main), read_xattrs(database.main)
         entry = self._old_entry(one.target)
@@ -68,25 +77,38 @@ class Images:
         at = 0
         for block in blocks:
             if not at and block.size <= POOLED_MAX:
-                small = spool.load(block)
+                small = bytes(spool.load(block))
                 return FileContent(status, block.size, small, 0, (), (), xattrs, torn=False)
-            block_id = block.id or self._sink.put(Kind.CHUNK, spool.load(block), old.at(at))
-            lists.add(Part(block_id, block.size))
+            lists.add(Part(self._put(block, old.at(at), spool), block.size))
             self._reporter.advance(block.size)
             at += block.size
         level, parts = lists.finish()
         return FileContent(status, at, b"", level, parts, (), xattrs, torn=False)
 
-    def _block(self, data: bytes, predecessor: ObjectId | None, spool: Spool) -> Block:
-        """Keep a block's bytes, unless it is the one that stood there before."""
-        if (
-            predecessor is not None
-            and len(data) > POOLED_MAX
-            and self._sink.name(Kind.CHUNK, data) == predecessor
-            and self._sink.present(predecessor)
-        ):
-            return Block(len(data), id=predecessor)
-        return spool.keep(data)
+    def _block(
+        self,
+        image: Image,
+        at: int,
+        data: bytes | bytearray,
+        predecessor: ObjectId | None,
+        spool: Spool,
+    ) -> Block:
+        """Keep a block's bytes, or its id, unless it is the one that stood there before."""
+        wanted = spool.takes(data)
+        if len(data) <= POOLED_MAX or (wanted and predecessor is None):
+            return spool.keep(data)
+        block_id = self._sink.name(Kind.CHUNK, data)
+        if block_id == predecessor and self._sink.present(block_id):
+            return Block(len(data), id=block_id)
+        return spool.keep(data) if wanted else Block(len(data), id=block_id, at=at, image=image)
+
+    def _put(self, block: Block, predecessor: ObjectId | None, spool: Spool) -> ObjectId:
+        if block.id is not None and block.image is None:
+            return block.id
+        block_id = self._sink.put(Kind.CHUNK, spool.load(block), predecessor)
+        if block.id not in (None, block_id):
+            raise Moved
+        return block_id
 
     def _streamed(self, image: Image) -> Iterator[Block]:
         at = 0

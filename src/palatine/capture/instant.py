@@ -2,8 +2,8 @@
 
 The wal-indexes are read twice. Equal both times, all databases were in that state between the two
 readings; without that the second of a pair was ahead of the first in 605 of 3,000 captures. What
-has no wal-index is held still by its pin, or looked at again after it was read: who had come to
-it by the instant is still there then, or has changed the main file.
+has no wal-index is held still by its pin, or is looked at right before the readings, and again
+after it was read: who came to it meanwhile is still there then, or has changed the main file.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def common_instant(held: Sequence[Held], terms: Terms) -> list[Instant] | None:
             terms.clock.sleep(_SLEEP)
         if attempt >= FREEZE:
             now = [_frozen(one) for one in now]
+        # Before the indexes, and looked at once more for what would not show: see `tells`
+        stats = [one.database.stats() for one in now]
+        if not all(tells(one, terms) for one in now):
+            return None
         first = [_header(one) for one in now]
         second = [_header(one) for one in now]
         torn = any(
@@ -67,11 +71,9 @@ def common_instant(held: Sequence[Held], terms: Terms) -> list[Instant] | None:
         )
         if first != second or torn:
             continue
-        if not all(tells(one, terms) for one in now):
-            return None
         return [
-            Instant(one, header, _sign(one, header, terms.began_ns), one.database.stats())
-            for one, header in zip(now, first, strict=True)
+            Instant(one, header, _sign(one, header, terms.began_ns), stat)
+            for one, header, stat in zip(now, first, stats, strict=True)
         ]
     return None
 

@@ -19,9 +19,10 @@ from palatine.ops.present import Present
 from palatine.ops.restore_once import restore_once
 from palatine.ops.restoring import Mode, Request, Restored
 from palatine.restore import intent, inuse, recovery
-from palatine.restore.fresh import is_vacant, remove_stale
+from palatine.restore.fresh import is_vacant
 from palatine.restore.replace import Moved
 from palatine.restore.select import choose
+from palatine.restore.staging import remove_stale
 from palatine.restore.survey import survey
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
@@ -50,7 +51,7 @@ def restore_over(repository: Repository, stored: Stored | None, request: Request
         with _palace_held(repository, known, request):
             if not request.dry_run:
                 for part in parts.outside_of(known.layout, target):
-                    remove_stale(part.place.resolve())
+                    remove_stale(part.place.resolve(), repository.reporter)
             done = _tried(repository, known, stored, _settled(known, request))
     return replace(done, finished=finished)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,9 @@ from palatine.events import Reporter
 from palatine.model.tree import Entry, Owner
 from palatine.restore.directory import DirectoryWriter, Written
 from palatine.restore.select import Selection
+from palatine.restore.staging import staging_beside
 from palatine.store.trees import Source
 
-_MARK = ".pal-restore-"
 _OTHERWISE = (
     "name a target that is not there or empty, or say what is to become of it: --replace, --live"
     " or --merge"
@@ -62,7 +60,7 @@ def restore_fresh(what: Selected, target: Path, threads: int, reporter: Reporter
     what was written is removed. Raises Exists, NoSpace, Damaged, SourceError.
     """
     check_target(target)
-    with translated(target), staging_beside(target) as staging:
+    with translated(target), staging_beside(target, reporter) as staging:
         writer = DirectoryWriter(what.source, what.selection, threads, reporter)
         writer.write(str(staging), what.root, what.owner)
         if what.finish is not None:
@@ -70,38 +68,6 @@ def restore_fresh(what: Selected, target: Path, threads: int, reporter: Reporter
         fsio.sync_file_system(staging)
         fsio.rename_directory(staging, target)
         return writer.written
-
-
-@contextlib.contextmanager
-def staging_beside(target: Path, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
-    """Make a private directory beside `target`; what is left of it at the end is removed.
-
-    Unless `keep` says then that somebody needs it still.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale(target)
-    staging = target.parent / f".{target.name}{_MARK}{secrets.token_hex(8)}"
-    try:
-        staging.mkdir(mode=0o700)
-        with fsio.opened(staging, os.O_RDONLY | os.O_DIRECTORY) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield staging
-    finally:
-        if not keep():
-            fsio.remove_tree(staging)
-
-
-def remove_stale(target: Path) -> None:
-    """Remove what restores to the same target left behind that were killed: nobody locks it."""
-    for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
-        with contextlib.suppress(OSError), fsio.opened(left, os.O_RDONLY | os.O_DIRECTORY) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fsio.remove_tree(left)
-
-
-def glob_escape(name: str) -> str:
-    """Return a name in which no character means more than itself to glob."""
-    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
 
 
 @contextlib.contextmanager

@@ -14,10 +14,11 @@ from palatine.restore import intent
 from palatine.restore.admit import Admission, Fate
 from palatine.restore.carry import Carrier
 from palatine.restore.directory import DirectoryWriter
-from palatine.restore.fresh import staging_beside, translated
+from palatine.restore.fresh import translated
 from palatine.restore.ledger import Ledger, Role, StagedOnly
 from palatine.restore.livesteps import LiveSteps, database_facts
 from palatine.restore.plan import Deed, Step
+from palatine.restore.staging import staging_beside
 from palatine.restore.task import Changed, Place, Task
 from palatine.sqlite.fitting import fit, settle
 from palatine.sqlite.sidecars import SUFFIXES
@@ -58,7 +59,7 @@ class LivePlan:
         def keep() -> bool:
             return intent.stands(task.target)
 
-        with translated(place.target), staging_beside(place.target, keep) as staging:
+        with translated(place.target), staging_beside(place.target, task.reporter, keep) as staging:
             carrier = Carrier(staging, place.directory, task.reporter)
             carrier.tree.mkdir()
             there = place.directory if place.directory.is_dir() else carrier.tree

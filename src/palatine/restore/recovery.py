@@ -9,7 +9,7 @@ from pathlib import Path
 
 from palatine.events import Reporter
 from palatine.restore import intent
-from palatine.restore.fresh import remove_stale
+from palatine.restore.staging import remove_stale
 
 
 def recover(target: Path, reporter: Reporter) -> intent.Note | None:
@@ -29,5 +29,5 @@ def recover(target: Path, reporter: Reporter) -> intent.Note | None:
             from palatine.restore.replace import finish
         finish(note, reporter)
         intent.remove(target)
-    remove_stale(target)
+    remove_stale(target, reporter)
     return note

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,17 @@ from palatine.errors import Exists, PalatineError, Refused
 from palatine.events import Reporter
 from palatine.restore import intent, inuse
 from palatine.restore.directory import DirectoryWriter
-from palatine.restore.fresh import is_vacant, remove_stale, staging_beside, translated
+from palatine.restore.fresh import is_vacant, translated
 from palatine.restore.handles import Handle
 from palatine.restore.reuse import Old
+from palatine.restore.staging import (
+    OLD,
+    aside,
+    forget_old,
+    note_old,
+    remove_stale,
+    staging_beside,
+)
 from palatine.restore.survey import moved, stamp, survey
 from palatine.restore.task import Changed, Place, Task
 from palatine.sqlite.fold import clear_sidecars, fold
@@ -73,6 +80,8 @@ def replace_places(task: Task, stamps: Mapping[Path, int]) -> Changed:
             fsio.sync_file_system(one.staging)
         for one in built:
             _check_still(one, one.target)
+            if not one.is_file and one.expected is not None:
+                note_old(one.target, one.staging, one.expected)
         if len(built) > 1 or not all(_exchange_alone(one) for one in built):
             # The palace last: until it is there nobody takes its parts for a whole one
             _put_noted(task, built[::-1])
@@ -97,14 +106,14 @@ def finish(note: intent.Note, reporter: Reporter) -> None:
         path = Path(staged.path)
         _put(Built(target, is_file, path.parent if is_file else path, None))
     for step in note.steps:
-        remove_stale(Path(step["target"]))
+        remove_stale(Path(step["target"]), reporter)
 
 
 @contextlib.contextmanager
 def _built(task: Task, place: Place, stamps: Mapping[Path, int]) -> Iterator[Built]:
     """Build a place's new content beside it; what is in the staging at the end is removed."""
     target = place.target
-    with staging_beside(target, keep=lambda: intent.stands(task.target)) as staging:
+    with staging_beside(target, task.reporter, lambda: intent.stands(task.target)) as staging:
         old = _old(task, place)
         try:
             writer = DirectoryWriter(task.source, place.selection, task.threads, task.reporter, old)
@@ -163,10 +172,11 @@ def _exchange_alone(one: Built) -> bool:
     except PalatineError as error:
         fsio.exchange(one.staging, one.target)
         if inuse.users(one.staging):  # somebody came just now and would lose what they write
-            aside = _aside(one.target, "not-restored")
-            fsio.rename_directory(one.staging, aside)
-            error.hint += f"; what was to be there is in use already, and is {aside} now"
+            kept = aside(one.target, "not-restored")
+            fsio.rename_directory(one.staging, kept)
+            error.hint += f"; what was to be there is in use already, and is {kept} now"
         raise
+    forget_old(one.staging)
     return True
 
 
@@ -187,7 +197,7 @@ def _put_noted(task: Task, built: Sequence[Built]) -> None:
         for one in built:
             _put(one)
     for one in built:
-        remove_stale(one.target)
+        remove_stale(one.target, task.reporter)
 
 
 def _as_left(one: Built) -> list[str]:
@@ -210,20 +220,16 @@ def _put(one: Built) -> None:
     elif is_vacant(one.target):
         fsio.rename_directory(one.staging, one.target)
     elif not fsio.exchange(one.staging, one.target):
-        fsio.rename_directory(one.target, one.staging.with_name(f"{one.staging.name}-old"))
+        fsio.rename_directory(one.target, one.staging.with_name(one.staging.name + OLD))
         fsio.rename_directory(one.staging, one.target)
 
 
 def _keep_changed(target: Path, is_file: bool, reporter: Reporter) -> None:
     """Keep old content that was changed since the restore that is now finished, beside it."""
-    aside = _aside(target, "changed")
+    kept = aside(target, "changed")
     if is_file:
         fold(target)
-        fsio.hard_link_to(target, aside)
+        fsio.hard_link_to(target, kept)
     else:
-        fsio.rename_directory(target, aside)
-    reporter.notice(f"{target} was changed since: what it held is kept as {aside}")
-
-
-def _aside(target: Path, why: str) -> Path:
-    return target.with_name(f"{target.name}.{why}-{secrets.token_hex(4)}")
+        fsio.rename_directory(target, kept)
+    reporter.notice(f"{target} was changed since: what it held is kept as {kept}")

@@ -32,31 +32,34 @@ class Image:
     wal: int = -1
     frames: dict[int, int] = field(default_factory=dict)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of the image; fewer only at its end."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        data = _read_full(self.main, length, offset)
         if not self.frames:
-            return data
-        return self._overlaid(data, offset, length)
+            return _read_full(self.main, length, offset)
+        return self._overlaid(self._newer(offset, length), offset, length)
 
-    def _overlaid(self, data: bytes, offset: int, length: int) -> bytes:
-        size = self.page_size
-        first, last = offset // size + 1, (offset + length - 1) // size + 1
-        newer = [page for page in range(first, last + 1) if page in self.frames]
-        if not newer and len(data) == length:
-            return data
-        whole = bytearray(data)
-        whole.extend(bytes(length - len(whole)))  # the file may not have grown to its size yet
-        for page in newer:
-            start = (page - 1) * size
-            skip = max(0, offset - start)
-            content = os.pread(self.wal, size - skip, self.frames[page] + skip)
-            at = start + skip - offset
-            whole[at : at + len(content)] = content[: length - at]
-        return bytes(whole)
+    def _newer(self, offset: int, length: int) -> list[int]:
+        first, last = offset // self.page_size + 1, (offset + length - 1) // self.page_size + 1
+        return [page for page in range(first, last + 1) if page in self.frames]
+
+    def _overlaid(self, newer: list[int], offset: int, length: int) -> bytearray:
+        """Read everything into the buffer that is returned: each copy of 1 MiB costs as much again.
+
+        The main file may not have grown to its size yet: the rest is zeros then.
+        """
+        whole, size = bytearray(length), self.page_size
+        with memoryview(whole) as view:
+            at = 0
+            while at < length and (done := os.preadv(self.main, [view[at:]], offset + at)):
+                at += done
+            for page in newer:
+                start = (page - 1) * size - offset
+                skip = max(0, -start)
+                os.preadv(self.wal, [view[start + skip : start + size]], self.frames[page] + skip)
+        return whole
 
 
 def _read_full(fd: int, length: int, offset: int) -> bytes:

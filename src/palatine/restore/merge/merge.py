@@ -15,12 +15,13 @@ from typing import Any
 
 from palatine.layouts.base import Layout
 from palatine.restore import intent
-from palatine.restore.fresh import staging_beside, translated
+from palatine.restore.fresh import translated
 from palatine.restore.merge.locking import Patience, locked
 from palatine.restore.merge.report import Report
 from palatine.restore.merge.sorting import Sides
 from palatine.restore.merge.spot import Spot
 from palatine.restore.merge.tables import Manner
+from palatine.restore.staging import staging_beside
 from palatine.restore.task import Place, Root, Task
 from palatine.restore.unfinished import unfinished
 
@@ -110,7 +111,7 @@ def _change(task: Task, terms: Terms, spots: list[Spot], report: Report) -> None
 
 @contextlib.contextmanager
 def _staged(task: Task, place: Place, terms: Terms, report: Report) -> Iterator[Spot]:
-    with translated(place.target), staging_beside(place.target) as staging:
+    with translated(place.target), staging_beside(place.target, task.reporter) as staging:
         yield Spot(task, _sides(task, place, terms), staging, terms.manner.prefer, report)
 
 

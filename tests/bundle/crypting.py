@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from palatine.bundle.agekeys import Keys, Lock, keys_of, lock_of
-from palatine.bundle.crypt import DecryptingReader, EncryptingWriter
+from palatine.bundle.age.keys import Keys, Lock, keys_of, lock_of
+from palatine.bundle.age.streams import DecryptingReader, EncryptingWriter
 
 AGE = "age"
 # What a passphrase costs in tests: age itself takes 2^18, a second's work.

@@ -15,8 +15,8 @@ from tests.bundle.crypting import (
     ssh_key,
 )
 
-from palatine.bundle.agekeys import Passphrase, keys_of, lock_of
-from palatine.bundle.crypt import is_age
+from palatine.bundle.age.keys import Passphrase, keys_of, lock_of
+from palatine.bundle.age.streams import is_age
 from palatine.errors import NoKey, UsageError
 
 SIZES = (0, 1, 65_535, 65_536, 65_537, 200_000, 3 << 20)

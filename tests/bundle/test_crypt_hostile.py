@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.bundle.crypting import age, age_key, decrypted, encrypted
 from tests.support import count
 
-from palatine.bundle import agehead
-from palatine.bundle.agekeys import Keys, Lock, Passphrase, keys_of, lock_of
-from palatine.bundle.crypt import DecryptingReader
+from palatine.bundle.age import head as agehead
+from palatine.bundle.age.keys import Keys, Lock, Passphrase, keys_of, lock_of
+from palatine.bundle.age.streams import DecryptingReader
 from palatine.errors import Damaged, Malformed, NoKey, PalatineError, Refused
 
 PLAIN = random.Random(5).randbytes(1000)

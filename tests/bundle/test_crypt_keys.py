@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.bundle.crypting import age, age_key, decrypted, encrypted, ssh_key
 
-from palatine.bundle.agekeys import keys_of, lock_of
+from palatine.bundle.age.keys import keys_of, lock_of
 from palatine.errors import UsageError
 
 # Of the age specification's own examples; nobody's key.

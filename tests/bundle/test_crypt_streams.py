@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.bundle.crypting import CHEAP, Own, age_key, content, decrypted, encrypted
 from tests.support import count, small_disk
 
-from palatine.bundle.agekeys import Keys, Lock, Passphrase
-from palatine.bundle.crypt import DecryptingReader, EncryptingWriter
+from palatine.bundle.age.keys import Keys, Lock, Passphrase
+from palatine.bundle.age.streams import DecryptingReader, EncryptingWriter
 from palatine.errors import Damaged
 
 PASSPHRASE = Passphrase(b"correct horse")
@@ -143,8 +143,8 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
 SCRIPT = """
 import resource, sys
-from palatine.bundle.agekeys import *
-from palatine.bundle.crypt import *
+from palatine.bundle.age.keys import *
+from palatine.bundle.age.streams import *
 P = Passphrase(b"p")
 lock, keys = {what}
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

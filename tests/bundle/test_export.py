@@ -12,7 +12,7 @@ from tests.bundle.archives import check_sums, exported, manifest, unpacked
 from tests.bundle.crypting import age, age_key
 from tests.support import Place, damage_frames
 
-from palatine.bundle.agekeys import Passphrase, lock_of
+from palatine.bundle.age.keys import Passphrase, lock_of
 from palatine.errors import Damaged, Exists, Refused, UsageError
 from palatine.ids import Kind
 from palatine.ops.export import Exported, Request

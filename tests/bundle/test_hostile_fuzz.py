@@ -19,10 +19,10 @@ from tests.bundle.hostile import zstd
 from tests.support import count
 
 from palatine import api
-from palatine.bundle import zframes
-from palatine.bundle.intake import Intake
 from palatine.bundle.limits import Guard, Limits
-from palatine.bundle.matching import NativeBundle
+from palatine.bundle.native.intake import Intake
+from palatine.bundle.native.matching import NativeBundle
+from palatine.bundle.zstd import outline as zframes
 from palatine.errors import PalatineError
 from palatine.events import SILENT
 from palatine.ids import Buffer, Digest, Kind, ObjectId

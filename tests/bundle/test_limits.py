@@ -113,7 +113,7 @@ def test_many_entries_take_no_memory() -> None:
     code = """
 import io, resource, sys
 from palatine.bundle.limits import Guard, Limits
-from palatine.bundle.matching import NativeBundle
+from palatine.bundle.native.matching import NativeBundle
 from palatine.errors import PalatineError
 from tests.bundle.endless import Endless
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.model.strategies import NAMES, OWNERS, SNAPSHOTS, entries
 from tests.support import BLAKE3
 
-from palatine.bundle.manifest import (
+from palatine.bundle.native.manifest import (
     EntriesWriter,
     Head,
     Listed,
@@ -23,7 +23,7 @@ from palatine.bundle.manifest import (
     encode_head,
     listed,
 )
-from palatine.bundle.record import Raw, name, raw, record_of
+from palatine.bundle.native.record import Raw, name, raw, record_of
 from palatine.errors import FormatTooNew, Malformed
 from palatine.model.snapshot import (
     Outside,

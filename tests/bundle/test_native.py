@@ -22,8 +22,8 @@ from tests.bundle.archives import (
 from tests.capture.trees import TREES, Thing, make
 from tests.support import Place, count, damage_frames
 
-from palatine.bundle import members
-from palatine.bundle.manifest import ManifestReader
+from palatine.bundle.native import members
+from palatine.bundle.native.manifest import ManifestReader
 from palatine.errors import Damaged, Exists
 from palatine.ids import Kind
 from palatine.layouts import registry

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palatine.bundle.agekeys import keys_of
+from palatine.bundle.age.keys import keys_of
 from palatine.bundle.limits import Limits
 from palatine.bundle.opening import Container, opened
 from palatine.errors import Damaged, Malformed, NoKey, PalatineError, PathNotFound, SourceError

@@ -27,7 +27,7 @@ from tests.capture.trees import TREES, Thing, make
 from tests.support import Place, count
 
 from palatine import api
-from palatine.bundle.agekeys import Keys, Lock, Passphrase, keys_of, lock_of
+from palatine.bundle.age.keys import Keys, Lock, Passphrase, keys_of, lock_of
 from palatine.errors import Damaged, NoKey
 from palatine.ops.intake import Request
 from palatine.testing.builders import State, differences, state_of

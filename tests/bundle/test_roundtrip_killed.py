@@ -16,7 +16,7 @@ from tests.bundle.travel import elsewhere, exported, imported
 from tests.support import Place, count
 
 from palatine import api
-from palatine.bundle.agekeys import Keys
+from palatine.bundle.age.keys import Keys
 from palatine.ops.intake import Request
 from palatine.testing.builders import differences, state_of
 
@@ -28,7 +28,7 @@ from pathlib import Path
 import palatine
 from palatine import api
 from palatine.store import packer
-from palatine.bundle.agekeys import keys_of, lock_of
+from palatine.bundle.age.keys import keys_of, lock_of
 from palatine.ops.export import Request as Export
 from palatine.ops.intake import Request as Import
 packer.PACK_TARGET = 256 << 10

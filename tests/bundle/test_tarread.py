@@ -16,7 +16,7 @@ from tests.bundle.handmade import Handmade, Members, tar_of
 from tests.capture.trees import TREES, Thing, make
 
 from palatine.bundle.limits import Limits
-from palatine.bundle.tarread import Kind, Member, members
+from palatine.bundle.tar.read import Kind, Member, members
 from palatine.errors import Damaged, Malformed, PalatineError, Refused
 
 FOLDING = Limits(allow_case_folding=True)

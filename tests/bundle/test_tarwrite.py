@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from palatine.bundle.tarwrite import END, Header, header, padding
+from palatine.bundle.tar.write import END, Header, header, padding
 from palatine.model.tree import TIME_MAX_NS, TIME_MIN_NS, EntryKind, Owner
 
 ROOT = Owner(0, "", 0, "")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.support import count
 
 from palatine.bundle.limits import Limits
-from palatine.bundle.tarread import Kind, Member, members
+from palatine.bundle.tar.read import Kind, Member, members
 from palatine.bundle.unpack import new_tree
 from palatine.errors import Malformed, PalatineError, Refused
 from palatine.testing.builders import differences, state_of

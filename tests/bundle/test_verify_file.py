@@ -14,7 +14,7 @@ from tests.cli.conftest import Pal, make_palace
 from tests.support import Place, flip
 
 from palatine import api
-from palatine.bundle.agekeys import keys_of
+from palatine.bundle.age.keys import keys_of
 from palatine.errors import PathNotFound, Refused
 from palatine.ops.intake import Request
 from palatine.ops.verify_file import FileReport

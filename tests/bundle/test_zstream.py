@@ -10,7 +10,7 @@ from random import Random
 import pytest
 import zstandard
 
-from palatine.bundle.zstream import LEVEL_MAX, ZstdWriter
+from palatine.bundle.zstd.write import LEVEL_MAX, ZstdWriter
 from palatine.errors import UsageError
 from palatine.ids import Buffer
 

@@ -9,8 +9,8 @@ from typing import Any
 from tests.bundle.crypting import CHEAP
 from tests.support import Place
 
-from palatine.bundle.agekeys import Keys, Lock
-from palatine.bundle.crypt import EncryptingWriter
+from palatine.bundle.age.keys import Keys, Lock
+from palatine.bundle.age.streams import EncryptingWriter
 from palatine.ops.export import Request as Export
 from palatine.ops.intake import Imported, Request
 from palatine.store.snapshots import Stored

@@ -17,8 +17,8 @@ import pytest
 from tests.bundle.archives import exported, plain
 from tests.support import Place
 
-from palatine.bundle.manifest import Head, Listed
-from palatine.bundle.record import Record
+from palatine.bundle.native.manifest import Head, Listed
+from palatine.bundle.native.record import Record
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bundles.md").read_text("utf-8")
 KINDS = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}

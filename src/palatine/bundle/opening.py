@@ -13,11 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from palatine.bundle import zframes
-from palatine.bundle.agekeys import Keys
-from palatine.bundle.crypt import DecryptingReader, is_age
+from palatine.bundle.age.keys import Keys
+from palatine.bundle.age.streams import DecryptingReader, is_age
 from palatine.bundle.files import sibling
 from palatine.bundle.limits import Guard, Limits, Readable
+from palatine.bundle.zstd import outline as zframes
 from palatine.errors import Damaged, Malformed, PathNotFound, SourceError
 
 _STEP = 1 << 17

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from palatine.bundle.agekeys import Keys
+from palatine.bundle.age.keys import Keys
 from palatine.bundle.limits import Guard, Limits
-from palatine.bundle.manifest import LINE_MAX, MANIFEST, Head, ManifestReader
+from palatine.bundle.native.manifest import LINE_MAX, MANIFEST, Head, ManifestReader
 from palatine.bundle.opening import Container, opened
-from palatine.bundle.tarread import Kind, members
+from palatine.bundle.tar.read import Kind, members
 from palatine.errors import FormatTooNew, Malformed, PathNotFound, SourceError, UsageError
 
 NATIVE = "native"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from palatine import fsio
-from palatine.bundle.tarread import Kind, Member
+from palatine.bundle.tar.read import Kind, Member
 from palatine.errors import Malformed, Refused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

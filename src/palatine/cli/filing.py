@@ -18,7 +18,7 @@ from palatine.cli.passphrases import passphrase
 from palatine.errors import NoRepository, UsageError
 
 if TYPE_CHECKING:
-    from palatine.bundle.agekeys import Keys
+    from palatine.bundle.age.keys import Keys
     from palatine.bundle.limits import Limits
     from palatine.ops.intake import Request as ImportRequest
     from palatine.ops.restoring import Request, Restored
@@ -77,7 +77,7 @@ def limits(size: str | None, ratio: float | None, case_folding: bool = False) ->
 
 def keys(identities: list[str] | None, passphrase_file: str | None) -> Keys:
     """Return what opens a bundle; raises UsageError."""
-    from palatine.bundle.agekeys import keys_of
+    from palatine.bundle.age.keys import keys_of
 
     return keys_of(identities or [], passphrase(passphrase_file))
 

@@ -14,7 +14,7 @@ import typer
 from palatine.errors import UsageError
 
 if TYPE_CHECKING:
-    from palatine.bundle.agekeys import Passphrase
+    from palatine.bundle.age.keys import Passphrase
 
 _MOST = 1 << 16
 
@@ -24,7 +24,7 @@ def passphrase(file: str | None, *, confirm: bool = False) -> Passphrase | None:
 
     `confirm` has it typed twice. Raises UsageError.
     """
-    from palatine.bundle.agekeys import Passphrase
+    from palatine.bundle.age.keys import Passphrase
 
     if file is None:
         return None

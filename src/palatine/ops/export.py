@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palatine.bundle.files import check_free
-from palatine.bundle.zstream import LEVEL, check_level
+from palatine.bundle.zstd.write import LEVEL, check_level
 from palatine.errors import UsageError
 from palatine.model.names import DEFAULT_TENANT
 from palatine.ops.exporting import NATIVE, Exported, Request, write_native

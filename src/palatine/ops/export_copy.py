@@ -13,7 +13,7 @@ from pathlib import Path
 
 from palatine import fsio
 from palatine.bundle.formats.base import About, Format, PathFormat, Redaction, StreamFormat
-from palatine.bundle.zstream import Sink
+from palatine.bundle.zstd.write import Sink
 from palatine.errors import Refused, SourceError
 from palatine.ops.exporting import Exported, Request, put, write_native
 from palatine.ops.redacted import outline, recaptured

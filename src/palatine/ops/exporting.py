@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palatine.bundle import native
 from palatine.bundle.files import OutputFile, SumLine, sum_line
-from palatine.bundle.zstream import LEVEL, Sink, ZstdWriter
+from palatine.bundle.native import write as native
+from palatine.bundle.zstd.write import LEVEL, Sink, ZstdWriter
 from palatine.model.snapshot import Stats
 from palatine.restore.fresh import translated
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
 
 if TYPE_CHECKING:  # what not every export needs is imported when it is needed
-    from palatine.bundle.agekeys import Lock
+    from palatine.bundle.age.keys import Lock
     from palatine.redact.report import Report
     from palatine.redact.tree import Options as Redact
 
@@ -107,7 +107,7 @@ def put(
         if request.lock is None:
             write(file)
         else:
-            from palatine.bundle.crypt import EncryptingWriter
+            from palatine.bundle.age.streams import EncryptingWriter
 
             with EncryptingWriter(file, request.lock) as sealed:
                 write(sealed)

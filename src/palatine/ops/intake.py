@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from palatine.bundle.agekeys import Keys
-from palatine.bundle.intake import Intake
+from palatine.bundle.age.keys import Keys
 from palatine.bundle.limits import Limits
-from palatine.bundle.matching import NativeBundle
+from palatine.bundle.native.intake import Intake
+from palatine.bundle.native.matching import NativeBundle
+from palatine.bundle.native.record import owner_of
 from palatine.bundle.opening import Opened, opened
 from palatine.bundle.recognise import NATIVE
-from palatine.bundle.record import owner_of
 from palatine.errors import Malformed, PalatineError, Refused
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import check_label, join_palace, split_palace

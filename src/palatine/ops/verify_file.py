@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from palatine.bundle.intake import Intake
-from palatine.bundle.manifest import Head
-from palatine.bundle.matching import Arrived, NativeBundle
+from palatine.bundle.native.intake import Intake
+from palatine.bundle.native.manifest import Head
+from palatine.bundle.native.matching import Arrived, NativeBundle
 from palatine.bundle.opening import Opened, check_beside, opened
 from palatine.bundle.recognise import NATIVE, recognise
 from palatine.errors import Damaged, FormatTooNew, NoKey

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from palatine.bundle.files import check_free
-from palatine.bundle.tarread import Member
+from palatine.bundle.tar.read import Member
 from palatine.errors import Malformed, Refused, UsageError
 from palatine.ids import Buffer
 from palatine.model.names import DEFAULT_TENANT

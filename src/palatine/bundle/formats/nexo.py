@@ -42,7 +42,7 @@ from palatine.bundle.formats.walking import (
     tell_outside,
     walk,
 )
-from palatine.bundle.zstream import ZstdWriter
+from palatine.bundle.zstd.write import ZstdWriter
 from palatine.layouts.nexo import Nexo as Layout
 
 LEVEL = 9

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from palatine.bundle.formats.base import MANIFEST_MAX, parsed, too_new
-from palatine.bundle.tarread import Member
+from palatine.bundle.tar.read import Member
 from palatine.errors import Damaged, Malformed
 from palatine.layouts.nexo import Nexo as Layout
 from palatine.model.snapshot import TIME_MAX_US

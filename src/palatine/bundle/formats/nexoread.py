@@ -22,7 +22,7 @@ from palatine.bundle.formats.nexomanifest import (
     verify,
 )
 from palatine.bundle.formats.walking import Kind, walk
-from palatine.bundle.tarread import Kind as MemberKind
+from palatine.bundle.tar.read import Kind as MemberKind
 from palatine.bundle.unpack import new_tree
 from palatine.errors import Malformed, PalatineError, PathNotFound, UsageError
 

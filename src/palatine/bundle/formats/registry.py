@@ -13,11 +13,11 @@ from palatine.bundle.formats.nexo import Nexo
 from palatine.bundle.formats.oxios import Oxios
 from palatine.bundle.formats.trusty import Trusty
 from palatine.bundle.limits import Limits
-from palatine.bundle.tarread import Member, members
+from palatine.bundle.tar.read import Member, members
 from palatine.errors import UsageError
 
 if TYPE_CHECKING:
-    from palatine.bundle.agekeys import Keys
+    from palatine.bundle.age.keys import Keys
 
 FORMATS: tuple[Format, ...] = (Nexo(), Trusty(), AiMemory(), Oxios())
 """All of them, in the order in which they are named to people."""

@@ -39,8 +39,8 @@ from palatine.bundle.formats.walking import (
     tell_outside,
     walk,
 )
-from palatine.bundle.tarread import Kind as MemberKind
-from palatine.bundle.tarread import Member
+from palatine.bundle.tar.read import Kind as MemberKind
+from palatine.bundle.tar.read import Member
 from palatine.bundle.unpack import NewTree, new_tree
 from palatine.errors import Malformed, SourceError, UsageError
 from palatine.layouts.base import read_json

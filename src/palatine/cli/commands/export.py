@@ -14,7 +14,7 @@ from palatine.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from palatine.bundle.agekeys import Lock
+    from palatine.bundle.age.keys import Lock
     from palatine.redact.tree import Options
 
 EXAMPLES = (
@@ -162,6 +162,6 @@ def _redaction(
 def _lock(encrypt: list[str] | None, passphrase_file: str | None) -> Lock | None:
     if not encrypt and passphrase_file is None:
         return None
-    from palatine.bundle.agekeys import lock_of
+    from palatine.bundle.age.keys import lock_of
 
     return lock_of(encrypt or [], passphrase(passphrase_file, confirm=True))

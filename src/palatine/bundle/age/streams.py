@@ -15,10 +15,11 @@ from typing import Protocol, Self
 
 import pyrage  # type: ignore[import-untyped]
 
-from palatine.bundle import agehead, agepass
-from palatine.bundle.agearmor import BEGIN, Armored, Source
-from palatine.bundle.agekeys import Keys, Lock
-from palatine.bundle.turns import Turns
+from palatine.bundle.age import head as agehead
+from palatine.bundle.age import passphrases as agepass
+from palatine.bundle.age.armor import BEGIN, Armored, Source
+from palatine.bundle.age.keys import Keys, Lock
+from palatine.bundle.age.turns import Turns
 from palatine.errors import Damaged, Malformed, NoKey
 from palatine.ids import Buffer
 

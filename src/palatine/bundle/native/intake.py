@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from palatine.bundle.content import Content
-from palatine.bundle.manifest import Head
-from palatine.bundle.matching import Arrived
-from palatine.bundle.record import Record, owner_of
+from palatine.bundle.native.content import Content
+from palatine.bundle.native.manifest import Head
+from palatine.bundle.native.matching import Arrived
+from palatine.bundle.native.record import Record, owner_of
 from palatine.capture.lists import ListBuilder
 from palatine.capture.pieces import Counts, DirectoryBuilder
 from palatine.capture.signatures import UNKNOWN, Signatures

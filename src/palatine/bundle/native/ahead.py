@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from palatine.bundle.members import Member
+from palatine.bundle.native.members import Member
 from palatine.errors import Malformed
 from palatine.ids import ObjectId
 from palatine.model.tree import Part

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyrage  # type: ignore[import-untyped]
 
-from palatine.bundle import agehead
+from palatine.bundle.age import head as agehead
 from palatine.errors import UsageError
 
 _MOST_BYTES = 4 << 20

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from palatine.bundle.limits import PATH_MAX, Limits, Readable, check_count
-from palatine.bundle.names import Names, clean_name, shown
-from palatine.bundle.tarheader import BLOCK, Header, Pax, parse_header, parse_pax
+from palatine.bundle.tar.header import BLOCK, Header, Pax, parse_header, parse_pax
+from palatine.bundle.tar.names import Names, clean_name, shown
 from palatine.errors import Damaged, Malformed
 
 READ_SIZE = 1 << 20

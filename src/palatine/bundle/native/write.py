@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from palatine.bundle import sums
-from palatine.bundle.ahead import Ahead, Step
-from palatine.bundle.manifest import (
+from palatine.bundle.native.ahead import Ahead, Step
+from palatine.bundle.native.manifest import (
     FORMAT,
     MANIFEST,
     SUMS,
@@ -25,10 +25,10 @@ from palatine.bundle.manifest import (
     encode_end,
     encode_head,
 )
-from palatine.bundle.members import members
-from palatine.bundle.record import record_of
-from palatine.bundle.tarwrite import END, Header, header, padding
-from palatine.bundle.zstream import ZstdWriter
+from palatine.bundle.native.members import members
+from palatine.bundle.native.record import record_of
+from palatine.bundle.tar.write import END, Header, header, padding
+from palatine.bundle.zstd.write import ZstdWriter
 from palatine.errors import Malformed
 from palatine.events import SILENT, Reporter
 from palatine.ids import Buffer

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from palatine.bundle.agehead import VERSION, Header, decoded, encoded, parse
-from palatine.bundle.agekeys import Passphrase
+from palatine.bundle.age.head import VERSION, Header, decoded, encoded, parse
+from palatine.bundle.age.keys import Passphrase
 from palatine.errors import Malformed, NoKey, Refused
 
 # age takes 2^18 rounds; a header may not make us take more than 1 GiB of memory.

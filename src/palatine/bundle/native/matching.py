@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from palatine.bundle.content import Content
 from palatine.bundle.limits import Guard, Limits, Seen, check_count
-from palatine.bundle.manifest import MANIFEST, SUMS, Head, Listed, ManifestReader
-from palatine.bundle.names import Clashes, clean_name, shown
-from palatine.bundle.record import raw
+from palatine.bundle.native.content import Content
+from palatine.bundle.native.manifest import MANIFEST, SUMS, Head, Listed, ManifestReader
+from palatine.bundle.native.record import raw
 from palatine.bundle.sums import line
-from palatine.bundle.tarread import Kind, Member, members
+from palatine.bundle.tar.names import Clashes, clean_name, shown
+from palatine.bundle.tar.read import Kind, Member, members
 from palatine.errors import Damaged, FormatTooNew, Malformed, Refused
 from palatine.ids import Digest
 

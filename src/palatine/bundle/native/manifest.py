@@ -18,8 +18,8 @@ from typing import IO, Any, BinaryIO, Literal
 
 import msgspec
 
-from palatine.bundle.order import Order
-from palatine.bundle.record import (
+from palatine.bundle.native.order import Order
+from palatine.bundle.native.record import (
     Name,
     OwnerRecord,
     Record,

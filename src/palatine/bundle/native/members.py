@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from palatine.bundle.manifest import OUTSIDE, PALACE, Listed, listed
-from palatine.bundle.tarwrite import Header
+from palatine.bundle.native.manifest import OUTSIDE, PALACE, Listed, listed
+from palatine.bundle.tar.write import Header
 from palatine.errors import Malformed, PathNotFound
 from palatine.model.snapshot import Snapshot
 from palatine.model.tree import Entry, EntryKind, Owner, check_name

@@ -1,0 +1,1 @@
+"""Encryption: age files written and read, as streams."""

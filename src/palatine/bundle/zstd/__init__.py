@@ -1,0 +1,1 @@
+"""Compression: one zstd stream, written by several threads and read with suspicion."""

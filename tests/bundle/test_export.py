@@ -255,3 +255,14 @@ def test_files_that_nobody_named(place: Place) -> None:
     stem = names[0].removesuffix(".tar.zst")
     assert stem.startswith("palace-20")
     assert names[1:] == [f"{stem}-redacted.tar.zst", f"{stem}.tar.zst.age"]
+
+
+def test_what_an_import_will_refuse_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palatine.bundle.limits.GRACE", 1 << 20)
+    (place.palace / "zeros").write_bytes(bytes(3 << 20))
+    place.snapshot()
+    assert "--max-ratio" in "; ".join(asked(place).notices)
+    (place.palace / "zeros").unlink()
+    (place.palace / "noise").write_bytes(Random(1).randbytes(3 << 20))
+    place.snapshot()
+    assert asked(place, "other").notices == ()

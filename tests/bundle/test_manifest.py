@@ -228,7 +228,7 @@ def test_nothing_may_follow(more: bytes) -> None:
 
 
 def test_a_line_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("palatine.bundle.manifest.LINE_MAX", 2000)
+    monkeypatch.setattr("palatine.bundle.native.manifest.LINE_MAX", 2000)
     assert read(written(GOOD)) == GOOD
     with pytest.raises(Malformed, match="too long"):
         read(written([PALACE, entry("palace/" + "x" * 2000)]))

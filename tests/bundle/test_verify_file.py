@@ -141,6 +141,14 @@ def test_names_that_fold_are_no_damage(place: Place) -> None:
     assert verify(place, made.write(place.root)).ok
 
 
+def test_files_that_are_not_those_of_the_snapshots_id_are_not_called_verified(place: Place) -> None:
+    """Whoever changes a file can write new hashes too; the id is what they cannot."""
+    made = Handmade({"palace": Made(), "palace/a": Made(b"changed")})
+    report = verify(place, made.write(place.root))
+    assert report.ok
+    assert "do not give the snapshot's id" in "; ".join(report.unchecked)
+
+
 def test_limits_and_absence_are_told_apart_from_damage(place: Place) -> None:
     from palatine.bundle.limits import Limits
 

@@ -42,6 +42,20 @@ class Limits:
     allow_case_folding: bool = False
 
 
+def beyond(dense: int, compressed: int) -> list[str]:
+    """Return the options without which our own limits refuse what has these sizes in bytes.
+
+    `dense` are the bytes that lie in no hole.
+    """
+    usual = Limits()
+    found = []
+    if dense > usual.max_size:
+        found.append("--max-size")
+    if dense > GRACE and dense > usual.max_ratio * max(compressed, 1):
+        found.append("--max-ratio")
+    return found
+
+
 class Readable(Protocol):
     """A stream: `read(n)` returns at most n bytes, none only at its end."""
 

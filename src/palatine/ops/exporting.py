@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palatine.bundle.files import OutputFile, SumLine, sum_line
+from palatine.bundle.limits import beyond
 from palatine.bundle.native import write as native
+from palatine.bundle.native.manifest import Head
 from palatine.bundle.zstd.write import LEVEL, Sink, ZstdWriter
 from palatine.model.snapshot import Stats
 from palatine.restore.fresh import translated
@@ -80,6 +82,7 @@ def write_native(
     redacted: dict[str, Any] | None = None,
 ) -> Exported:
     """Write a snapshot that a repository holds as a native bundle."""
+    heads: list[Head] = []
 
     def write(sink: Sink) -> None:
         threads = repository.settings.workers
@@ -89,13 +92,18 @@ def write_native(
                 repository.reporter,
             )  # fmt: skip
             with translated(target):  # the scratch files, too, may fill the disk
-                native.write(task, out)
+                heads.append(native.write(task, out))
 
     assert request.target is not None
     target = request.target.absolute()
     size, digest = put(request, write)
+    notices = tuple(
+        f"import and restore of it will need {option}" for option in beyond(heads[0].data, size)
+    )
     encrypted = request.lock is not None
-    return Exported(stored, stored.snapshot.stats, NATIVE, target, size, digest, encrypted)
+    return Exported(
+        stored, stored.snapshot.stats, NATIVE, target, size, digest, encrypted, notices=notices
+    )
 
 
 def put(

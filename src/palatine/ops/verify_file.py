@@ -131,7 +131,7 @@ def _told(report: FileReport, head: Head, file: Opened, object_id: str) -> FileR
     """Return a report on a bundle that was read to its end, and is whole."""
     record = head.snapshot
     checked = [f"{record.stats.files} files and the manifest have the hashes of SHA256SUMS"]
-    notes = list(report.notes)
+    notes, unchecked = list(report.notes), list(report.unchecked)
     if file.has_sum:
         checked.append(_as_beside(file.path))
     else:
@@ -139,14 +139,17 @@ def _told(report: FileReport, head: Head, file: Opened, object_id: str) -> FileR
     if object_id == record.id:
         checked.append("its files and their metadata give the snapshot's id")
     else:
-        notes.append("its files give another id than the snapshot had: another version wrote it")
+        unchecked.append(
+            "not verified that this is what was captured: the files do not give the snapshot's id"
+            " (another version wrote it, or it was changed and its hashes too)"
+        )
     if record.missing:
         notes.append(f"the snapshot itself lacks {len(record.missing)} of what was to be in it")
     return replace(
         report, seen=True, redacted=head.redacted is not None, snapshot=record.id,
         palace=join_palace(record.tenant, record.palace), time_us=record.time_us,
         files=record.stats.files, size=record.stats.size,
-        checked=(*checked, *report.checked), notes=tuple(notes),
+        checked=(*checked, *report.checked), unchecked=tuple(unchecked), notes=tuple(notes),
     )  # fmt: skip
 
 

@@ -87,11 +87,11 @@ class KeeperPal(Keeper):
             repository.snapshot(self.peer.source)
 
     def thin(self, moment: datetime.datetime) -> Usage:
-        """Apply the policy and collect."""
+        """Apply the policy, which is stored in the repository, and collect."""
         assert isinstance(self.peer, Palatine)
-        return self.peer.run(
-            [self.peer.pal("forget", "-q", *FLAGS), self.peer.pal("gc", "-q")], self.peer.base
-        )
+        with self._open() as repository:
+            repository.set_policy(SUGGESTED)
+        return self.peer.run([self.peer.pal("gc", "-q")], self.peer.base)
 
     def names(self) -> list[str]:
         """The snapshots that are left, oldest first."""

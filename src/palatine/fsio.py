@@ -188,6 +188,10 @@ class NewFile:
         with contextlib.suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def detach(self) -> int:
         """Hand over the descriptor of a file that has its name."""
         fd, self._fd = self._fd, -1
@@ -226,6 +230,13 @@ def replace(target: Path, data: Buffer) -> None:
     with NewFile(target.parent) as file:
         file.write(data)
         file.rename(target)
+
+
+def time_at(directory: Path) -> float:
+    """Return what time it is for the file system of a directory: what it stamps files with."""
+    with NewFile(directory) as file:
+        file.write(b"\0")
+        return os.fstat(file.fileno()).st_mtime
 
 
 def touch_all(paths: Iterable[Path]) -> None:

@@ -23,6 +23,31 @@ def test_files_and_directories_are_private(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == wanted
 
 
+def test_what_killed_processes_left_long_ago_is_swept_away(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path)
+    backend.put("snapshots/t/p/key", b"x")
+    backend.put("packs/ab/abcd", b"x")
+    now = (tmp_path / "packs" / "ab" / "abcd").stat().st_mtime
+    left = [
+        tmp_path / folder / f"{fsio.TEMPORARY_PREFIX}{age}"
+        for folder in ("", "sessions", "snapshots/t/p")
+        for age in ("old", "young", "future")
+    ]
+    ages = {"old": 90_000, "young": 80_000, "future": -90_000}
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+        at = now - ages[path.name.removeprefix(fsio.TEMPORARY_PREFIX)]
+        os.utime(path, (at, at))
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path not in left:
+            os.utime(path, (now - 10**6, now - 10**6))
+    assert backend.sweep() == 3
+    assert [path.exists() for path in left] == [False, True, True] * 3
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 6 + 2
+    assert backend.sweep() == 0
+
+
 @pytest.mark.parametrize(
     ("number", "error"),
     [

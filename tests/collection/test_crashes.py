@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.collection.choosing import any_packs
 from tests.support import TORTURE
 
 from palatine.backends.base import Stat
@@ -26,6 +27,8 @@ from palatine.testing.faulty import MUTATING, FaultyBackend
 
 SETTINGS = Settings(workers=1, beat_seconds=3600, fence_seconds=5)
 ALL = gc.Options(max_unused=0)
+LIGHT = gc.Options(max_unused_bytes=0)
+"""Not thorough; see `any_packs`."""
 MOST = 200
 
 
@@ -104,13 +107,15 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(packer, "PACK_TARGET", 50_000)
+    monkeypatch.setattr(gc, "_to_rewrite", any_packs)
     return World(tmp_path)
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("erase", [False, True])
-def test_the_machine_may_stop_after_every_change(world: World, erase: bool) -> None:
-    options = gc.Options(max_unused=0, erase=erase)
+@pytest.mark.parametrize(
+    "options", [ALL, LIGHT, gc.Options(erase=True)], ids=["all", "light", "erase"]
+)
+def test_the_machine_may_stop_after_every_change(world: World, options: gc.Options) -> None:
     for changes in range(MOST):
         backend = world.backend()
         backend.crash_after(changes)
@@ -123,15 +128,16 @@ def test_the_machine_may_stop_after_every_change(world: World, erase: bool) -> N
     assert 20 <= changes < MOST
 
 
+@pytest.mark.parametrize("options", [ALL, LIGHT], ids=["all", "light"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("kind", sorted(MUTATING - {"put", "hold", "beat", "release"}))
 def test_every_call_may_fail_before_or_after_it_took_effect(
-    world: World, kind: str, after: bool
+    world: World, kind: str, after: bool, options: gc.Options
 ) -> None:
     for nth in range(1, MOST, 1 if TORTURE else 3):
         backend = world.backend()
         backend.fail(kind, nth, NoSpace("full", "free some space"), after=after)
-        error = world.collect(backend, ALL)
+        error = world.collect(backend, options)
         assert error is None or isinstance(error, NoSpace)
         world.check(backend, TORTURE)
         if backend.calls[kind] < nth:

@@ -19,9 +19,12 @@ from palatine.errors import Damaged, Fenced, Malformed, NoSpace, Refused
 from palatine.ids import Kind
 from palatine.ops import gc
 from palatine.ops.gc import Options
+from palatine.store.bitmap import Bitmap
+from palatine.store.census import Account
 from palatine.store.collect import Collector
 from palatine.store.repository import Repository, Settings
-from palatine.testing.builders import FakeClock, page_edits
+from palatine.store.transfer import Transfer, WouldBeLost
+from palatine.testing.builders import START_US, FakeClock, page_edits
 
 MIB = 1 << 20
 ALL = Options(max_unused=0)
@@ -175,6 +178,63 @@ def test_max_unused_says_how_much_is_wasted_at_most(place: Place) -> None:
     assert collect(place, Options(0.05)).freed > 350_000
 
 
+def test_bases_stay_while_they_fit_into_what_may_stay_unused(place: Place) -> None:
+    rng = Random(6)
+    data = bytearray(rng.randbytes(900_000))
+    taken = []
+    for _ in range(24):
+        for page in rng.sample(range(200), 8):
+            data[page * 4096 : page * 4096 + 4096] = rng.randbytes(4096)
+        (place.palace / "kg.db").write_bytes(data)
+        (place.palace / "gone").write_bytes(rng.randbytes(100_000))
+        taken.append(place.snapshot(force=True).stored.id)
+    forget(place, [one for at, one in enumerate(taken) if (at + 2) % 5])
+    with place.open() as repository:
+        accounts = Collector(repository.store).look().accounts
+        bases = sum(one.renewed for one in accounts)
+        waste = sum(one.waste for one in accounts)
+        assert 50_000 < bases < waste / 3
+        assert repository.plan_gc(Options(0.0, bases - 1)).thorough
+        limit = bases + 10_000
+        done = repository.gc(Options(0.0, limit))
+        assert not done.plan.thorough
+        assert done.freed > waste / 2
+        assert repository.plan_gc(Options(1.0)).unused <= limit
+        assert repository.plan_gc(Options(0.0, limit)).rewritten == ()
+    assert place.verify().ok
+    place.check_restores()
+    assert collect(place).renewed > done.renewed
+    assert place.verify().ok
+    place.check_restores()
+
+
+def test_packs_that_come_while_it_looks_are_looked_at(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another collector moves what was marked already: the marks are of copies that are gone."""
+    taken = days(place, 9)
+    forget(place, [*taken[1:4], *taken[5:8]])
+    census = Collector._census
+    with place.open() as repository:
+
+        def and_another(
+            self: Collector, fresh: bool, absent: frozenset[bytes]
+        ) -> tuple[list[Account], Bitmap]:
+            monkeypatch.setattr(Collector, "_census", census)
+            with place.open(cache=place.root / "other") as beside:
+                assert beside.gc(ALL).packs
+            repository.store.refresh()
+            return census(self, fresh, absent)
+
+        monkeypatch.setattr(Collector, "_census", and_another)
+        seen = Collector(repository.store).look()
+    with place.open(cache=place.root / "fresh") as repository:
+        expected = Collector(repository.store).look()
+    accounts = [{one.row.name: one.idle for one in look.accounts} for look in (seen, expected)]
+    assert accounts[0] == accounts[1]
+    assert not all(accounts[0].values())
+
+
 HARMS: dict[str, Callable[[Place], object]] = {
     "snapshot": lambda place: flip(place.files("snapshots")[0], 60),
     "tree": lambda place: damage_frames(place, Kind.TREE),
@@ -276,6 +336,22 @@ def test_a_killed_writer_on_this_machine_is_fenced_at_once(place: Place) -> None
     assert not session.exists()
 
 
+def test_what_a_killed_writer_left_unfinished_goes_when_nobody_writes(place: Place) -> None:
+    days(place, 2)
+    left = place.repository / ".pal-tmp-0123456789abcdef"
+    left.write_bytes(b"half a pack")
+    os.utime(left, (1, 1))
+    with place.open() as repository:
+        with repository.store.writing("default", "other", START_US) as (session, _):
+            del session
+            with place.open(cache=place.root / "other") as beside:
+                gc.gc(beside.store, ALL)
+            assert left.exists()
+        gc.gc(repository.store, ALL)
+    assert not left.exists()
+    assert place.verify().ok
+
+
 def test_a_session_that_nobody_can_read_stops_it_unless_its_owner_is_gone(place: Place) -> None:
     clock = FakeClock()
     with memory(clock) as repository:
@@ -289,6 +365,39 @@ def test_a_session_that_nobody_can_read_stops_it_unless_its_owner_is_gone(place:
     with place.open() as opened:
         Collector(opened.store).wait()
     assert place.files("sessions") == []
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+@pytest.mark.parametrize("step", ["_copy", "_regroup", "_encode"])
+def test_what_does_not_reach_a_new_pack_keeps_the_old_ones(
+    place: Place, monkeypatch: pytest.MonkeyPatch, step: str, thorough: bool
+) -> None:
+    """Nothing is deleted before everything that stays was found again without it."""
+    taken = days(place, 9)
+    forget(place, [*taken[1:4], *taken[5:8]])  # 4 stood on 3
+    work = getattr(Transfer, step)
+    calls = []
+
+    def but_the_first(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) > 1:
+            work(*arguments)
+
+    monkeypatch.setattr(Transfer, step, but_the_first)
+    with place.open() as repository:
+        collector = Collector(repository.store)
+        collector.condemn([one.row.name for one in collector.look().accounts])
+        collector.look()
+        packs = place.packs()
+        with pytest.raises(WouldBeLost):
+            collector.rescue(thorough)
+        assert calls
+    assert {*packs} <= {*place.packs()}
+    monkeypatch.undo()
+    assert place.verify().ok
+    collect(place)
+    assert place.verify().ok
+    place.check_restores()
 
 
 def test_a_full_disk_gets_room_from_dead_packs_and_says_what_more_it_needs(tmp_path: Path) -> None:

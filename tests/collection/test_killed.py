@@ -21,6 +21,7 @@ from palatine.testing.builders import State, differences, page_edits, state_of
 ROUNDS = count(15, 500)
 PER_TEST = 5
 ALL = Options(max_unused=0)
+ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import sys
@@ -28,20 +29,26 @@ import palatine
 from palatine.ops.gc import Options
 from palatine.store import packer
 packer.PACK_TARGET = 256 << 10
-repository, cache = sys.argv[1:]
+from palatine.ops import gc
+from tests.collection.choosing import any_packs
+gc._to_rewrite = any_packs
+repository, cache, seed = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
 with palatine.open_repository(repository, cache=cache) as opened:
-    opened.gc(Options(max_unused=0))
+    opened.gc(Options(0.0, int(seed) if seed else None))
 print("done", flush=True)
 """
 
 
 @contextlib.contextmanager
-def collecting(place: Place, cache: Path) -> Iterator[subprocess.Popen[str]]:
+def collecting(
+    place: Place, cache: Path, seed: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Start a process that will collect when it is told to `go`."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(place.repository), str(cache)],
+        [sys.executable, "-c", PROGRAM, str(place.repository), str(cache), str(seed or "")],
+        cwd=ROOT,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
@@ -108,7 +115,11 @@ def test_a_gc_killed_at_any_moment_does_no_harm(tmp_path: Path, batch: int) -> N
         life.thin()
         life.change()
         other = place.root / "other-cache" if life.random.random() < 0.5 else place.cache
-        with collecting(place, place.cache) as collector, snapshotting(place, cache=other) as taker:
+        seed = life.random.choice([None, life.random.randrange(1, 10**6)])
+        with (
+            collecting(place, place.cache, seed) as collector,
+            snapshotting(place, cache=other) as taker,
+        ):
             began = time.monotonic()
             for one in life.random.sample([collector, taker], 2):
                 go(one)

@@ -288,6 +288,57 @@ def test_two_who_forget_at_once(world: World) -> None:
         assert stays(repository) == [world.taken[-1].id]
 
 
+def named(world: World, *which: int) -> Callable[[Repository], object]:
+    """Forget some snapshots by name; refused if they are the last ones."""
+
+    def work(repository: Repository) -> None:
+        forget.execute(
+            repository, forget.plan_named(repository, [world.short(one) for one in which])
+        )
+
+    return work
+
+
+@pytest.mark.parametrize("inner", [(2, 3), (3,), ()])
+def test_two_who_forget_different_snapshots_leave_the_last(
+    world: World, inner: tuple[int, ...]
+) -> None:
+    """Each of them leaves what the other forgets; the inner one without names goes by rules."""
+    outer = (0, 1) if 2 in inner else (0, 1, 2) if inner else (3,)
+    rounds = 0
+    other = named(world, *inner) if inner else forget_old
+    for repository, _, _ in interleaved(world, named(world, *outer), other):
+        rounds += 1
+        world.check(repository)
+        assert stays(repository)
+    assert rounds >= 3
+
+
+def test_two_who_planned_before_either_forgot_leave_the_last(world: World) -> None:
+    with world.open() as repository:
+        first = forget.plan_named(repository, [world.short(at) for at in (0, 1)])
+        second = forget.plan_named(repository, [world.short(at) for at in (2, 3)])
+        assert len(forget.execute(repository, first).forgotten) == 2
+        assert forget.execute(repository, second).forgotten == ()
+        assert stays(repository) == [one.id for one in world.taken[2:]]
+        notices = repository.reporter
+        assert isinstance(notices, Notices)
+        assert any("would lose the last snapshot" in said for said in notices.said)
+        again = forget.plan_named(repository, [world.short(at) for at in (2, 3)], even_last=True)
+        assert len(forget.execute(repository, again).forgotten) == 2
+
+
+def test_two_who_forget_leave_the_last_sound_snapshot(world: World) -> None:
+    with world.open() as repository:
+        forget.execute(repository, forget.plan_named(repository, [world.short(0), world.short(1)]))
+        world.flaw(repository, world.taken[-1])
+        first = forget.plan_named(repository, [world.short(2)])
+        second = forget.plan_named(repository, [world.short(3)])
+        assert len(forget.execute(repository, first).forgotten) == 1
+        assert forget.execute(repository, second).forgotten == ()
+        assert world.taken[-1].id in stays(repository)
+
+
 def test_what_lies_in_condemned_packs_is_written_again_when_it_comes_back(world: World) -> None:
     files = forgotten_files(world)
     packs = [name for name in files if name.startswith("packs/")]

@@ -11,9 +11,10 @@ from tests.support import Place, damage_frames
 
 from palatine.errors import Damaged, UnknownRevision, UsageError
 from palatine.ids import Kind
+from palatine.model.policy import Rules
 from palatine.ops.restore import restore as restore_as_asked
 from palatine.ops.restoring import Mode, Request
-from palatine.testing.builders import state_of
+from palatine.testing.builders import FakeClock, state_of
 
 
 def tagged(place: Place) -> list[str]:
@@ -49,6 +50,25 @@ def test_a_snapshot_that_was_there_is_the_one_before(place: Place) -> None:
     assert tagged(place) == [kept.stored.id.hex()]
     check(place, before)
     undo(place)
+    check(place, now)
+
+
+def test_what_was_kept_long_ago_is_kept_anew(place: Place) -> None:
+    """The tag protects for a week from when a snapshot was made: a month later, it would not."""
+    before, now = two_states(place)
+    kept = place.snapshot().stored
+    clock = FakeClock(kept.snapshot.wall_us + 30 * 86400 * 1_000_000)
+    with place.open(clock=clock) as repository:
+        done = repository.restore("palace~1", place.palace, replace=True)
+        assert done.before is not None
+        assert done.before.fresh
+        assert done.before.stored.snapshot.wall_us == clock.now_us()
+        check(place, before)
+        clock.advance(6 * 86400)
+        plan = repository.forget(rules=Rules(last=1), even_last=True, dry_run=True)
+        assert done.before.stored.id not in {one.id for one in plan.going}
+        clock.advance(86400)
+        repository.undo(place.palace)
     check(place, now)
 
 

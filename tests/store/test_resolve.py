@@ -14,7 +14,7 @@ from palatine.ids import Kind, ObjectId
 from palatine.model.pack import HEADER_SIZE, Frame, FrameKind, Listing, Member
 from palatine.store.catalog import Catalog, Copy
 from palatine.store.lineage import DEPTH_MAX, plan, skip_base
-from palatine.store.resolve import CHAIN_MAX, Chain, resolve
+from palatine.store.resolve import CHAIN_MAX, Chain, Presence, Remembered, resolve
 
 
 def object_id(number: int) -> ObjectId:
@@ -83,6 +83,9 @@ def test_chains_are_followed_to_their_bound_and_not_for_ever(catalog: Catalog) -
     assert chain is not None
     assert len(chain) == longest + 1
     assert resolve(catalog, object_id(999), everything) is None
+    present = Presence(catalog, everything)
+    assert [n for n in range(1000) if object_id(n) in present] == [*range(CHAIN_MAX)]
+    assert object_id(CHAIN_MAX) not in Presence(catalog, everything)
 
 
 @given(st.integers(0, 10**9))
@@ -110,6 +113,12 @@ def test_the_shortest_chain_is_found_among_all(seed: int) -> None:
             chain = resolve(catalog, object_id(one), lambda copy: copy.pack in usable)
             assert (None if chain is None else len(chain) - 1) == depth.get(one)
             assert chain is None or is_sound(chain, object_id(one), usable)
+        remembered = Remembered(catalog)
+        remembered.ask(object_id(rng.randrange(objects)) for _ in range(rng.randint(0, 4)))
+        for known in (catalog, remembered):
+            present = Presence(known, lambda copy: copy.pack in usable)
+            for one in rng.choices(range(objects), k=3 * objects):
+                assert (object_id(one) in present) == (one in depth)
     finally:
         catalog.close()
 

@@ -118,6 +118,13 @@ class Backend(ABC):
     def list(self, prefix: str) -> Iterator[Stat]:
         """Yield every file whose name begins with `prefix`, a folder with its final slash."""
 
+    def sweep(self) -> int:
+        """Remove what killed processes left unfinished long ago; return how many files.
+
+        For one that still writes such a file after a day, that write fails.
+        """
+        return 0
+
     def free(self) -> int | None:
         """Return how many bytes may still be written, None where nobody knows."""
         return None

@@ -20,6 +20,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _OPEN_FILES = 64
 """Descriptors of packs kept open for reading."""
 
+_STRAY_SECONDS = 86400
+"""A temporary file to which nothing was written for so long is nobody's."""
+
 
 class LocalBackend(Backend):
     """Files below a root directory, 0600 in directories 0700."""
@@ -94,6 +97,15 @@ class LocalBackend(Backend):
     def list(self, prefix: str) -> Iterator[Stat]:
         with translated(prefix):
             yield from _walk(self.root / prefix, prefix)
+
+    def sweep(self) -> int:
+        with translated(str(self.root)):
+            strays = dict(_strays(self.root))
+            # by the file system's own clock, which another host may keep
+            now = fsio.time_at(self.root) if strays else 0
+            old = [path for path, mtime in strays.items() if now - mtime > _STRAY_SECONDS]
+            fsio.remove_all(old)
+        return len(old)
 
     def free(self) -> int | None:
         with translated(str(self.root)):
@@ -187,6 +199,20 @@ def _walk(directory: Path, prefix: str) -> Iterator[Stat]:
         elif not entry.name.startswith(fsio.TEMPORARY_PREFIX):
             with contextlib.suppress(FileNotFoundError):
                 yield Stat(prefix + entry.name, entry.stat(follow_symlinks=False).st_size)
+
+
+def _strays(root: Path) -> Iterator[tuple[Path, float]]:
+    """Yield the temporary files in a repository, and when they were written to last.
+
+    Packs are written in the root: beside finished ones there are none.
+    """
+    for folder, folders, files in os.walk(root):
+        if Path(folder) == root and "packs" in folders:
+            folders.remove("packs")
+        for name in files:
+            if name.startswith(fsio.TEMPORARY_PREFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    yield Path(folder, name), Path(folder, name).stat().st_mtime
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from palatine.errors import Damaged, NoSpace, NotFound, Refused
 from palatine.ids import ObjectId
@@ -18,15 +19,26 @@ from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
 
 
+class Leaves(Enum):
+    """What has to be left of each palace."""
+
+    NOTHING = 0
+    SOMETHING = 1
+    HEALTHY = 2
+    """Something, and if there was a complete and healthy one, one of these."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What becomes of each snapshot that was judged, sorted by palace, newest first.
 
-    `forgotten` are those that are gone by now: none before the plan is executed.
+    `forgotten` are those that are gone by now: none before the plan is executed. `leaves` is looked
+    at once more then.
     """
 
     judged: tuple[Judged, ...] = ()
     forgotten: tuple[Stored, ...] = ()
+    leaves: Leaves = Leaves.HEALTHY
 
     @property
     def going(self) -> list[Stored]:
@@ -65,7 +77,7 @@ def plan_rules(
                 "add a --keep-… option, or name the snapshots one by one",
             )
         judged += verdict
-    return Plan(tuple(judged))
+    return Plan(tuple(judged), leaves=Leaves.SOMETHING if even_last else Leaves.HEALTHY)
 
 
 def plan_named(repository: Repository, revisions: Sequence[str], even_last: bool = False) -> Plan:
@@ -81,7 +93,8 @@ def plan_named(repository: Repository, revisions: Sequence[str], even_last: bool
         _check_tags(one, now_us)
     if not even_last:
         _check_last(snapshots, named)
-    return Plan(tuple(Judged(one, False, (Reason(Why.NAMED),)) for one in named.values()))
+    judged = tuple(Judged(one, False, (Reason(Why.NAMED),)) for one in named.values())
+    return Plan(judged, leaves=Leaves.NOTHING if even_last else Leaves.HEALTHY)
 
 
 def _check_tags(stored: Stored, now_us: int) -> None:
@@ -97,38 +110,44 @@ def _check_tags(stored: Stored, now_us: int) -> None:
 
 def _check_last(snapshots: Sequence[Stored], named: dict[ObjectId, Stored]) -> None:
     for palace in sorted({one.palace for one in named.values()}):
-        of = of_palace(snapshots, palace)
-        rest = [one for one in of if one.id not in named]
-        what = ""
-        if not rest:
-            what = "the last snapshot"
-        elif not any(one.snapshot.healthy for one in rest):
-            what = "the last complete and healthy snapshot"
-        if what and (not rest or any(one.snapshot.healthy for one in of)):
+        what = _lost(of_palace(snapshots, palace), named.keys(), Leaves.HEALTHY)
+        if what:
             raise Refused(f"{palace} would lose {what}", "--even-last forgets it all the same")
+
+
+def _lost(of: Sequence[Stored], going: Set[ObjectId], leaves: Leaves) -> str:
+    """Say what a palace must not lose and would, in words, of its snapshots `of`."""
+    rest = [one for one in of if one.id not in going]
+    if leaves != Leaves.NOTHING and of and not rest:
+        return "the last snapshot"
+    healthy = any(one.snapshot.healthy for one in rest)
+    if leaves == Leaves.HEALTHY and not healthy and any(one.snapshot.healthy for one in of):
+        return "the last complete and healthy snapshot"
+    return ""
 
 
 def execute(repository: Repository, plan: Plan) -> Plan:
     """Forget what goes, and return the plan with what was forgotten.
 
-    One that has been given a tag since it was judged stays. Killed in the middle, a snapshot is
-    there or forgotten; doing it again does the rest.
+    One that has been given a tag since it was judged stays, and so do those of a palace that would
+    lose its last snapshot because somebody else forgets at the same time. Killed in the middle, a
+    snapshot is there or forgotten; doing it again does the rest.
     """
     forgotten: dict[ObjectId, Stored] = {}
     waiting = plan.going
     while waiting:
-        done = {one.id: one for one in _forget(repository, waiting)}
+        done = {one.id: one for one in _forget(repository, waiting, plan.leaves)}
         forgotten |= done
         # of a snapshot that was pushed twice, the file under the next key shows now
         waiting = [one for one in repository.list_snapshots() if one.id in done and not one.tags]
     return replace(plan, forgotten=tuple(forgotten.values()))
 
 
-def _forget(repository: Repository, going: Sequence[Stored]) -> list[Stored]:
+def _forget(repository: Repository, going: Sequence[Stored], leaves: Leaves) -> list[Stored]:
     """Put snapshots away, then delete those that have no new tag; return these.
 
     Who puts a tag looks afterwards whether the snapshot is being forgotten, and we look for tags
-    after we have put it away: one of the two sees the other.
+    after we have put it away: one of the two sees the other. So it is with two who forget.
     """
     without_room: list[tuple[Stored, bytes]] = []
     there: list[Stored] = []
@@ -143,6 +162,7 @@ def _forget(repository: Repository, going: Sequence[Stored]) -> list[Stored]:
         except NoSpace:
             without_room.append((one, data))
     gone = _still_untagged(repository, there)
+    gone = _not_the_last(repository, gone, leaves)
     repository.snapshots.delete(gone)
     ids = {one.id for one in gone}
     for one, data in without_room:
@@ -159,6 +179,27 @@ def _still_untagged(repository: Repository, there: Sequence[Stored]) -> list[Sto
                 f"{one.id.hex()[:16]} of {one.palace} has been given a tag meanwhile: it stays"
             )
     return [one for one in there if tags[one.id] <= {*one.tags}]
+
+
+def _not_the_last(repository: Repository, going: list[Stored], leaves: Leaves) -> list[Stored]:
+    """Leave out those of palaces that would lose too much, together with what others forget now.
+
+    Of several who forget, the one that looks last sees what all others have put away.
+    """
+    if leaves == Leaves.NOTHING:
+        return going
+    there = repository.list_snapshots()
+    leaving = repository.forgotten.among(there) | {one.id for one in going}
+    stays = set()
+    for palace in sorted({one.palace for one in going}):
+        what = _lost(of_palace(there, palace), leaving, leaves)
+        if what:
+            repository.reporter.notice(
+                f"{palace} would lose {what}, for others are being forgotten at the same time:"
+                " nothing of it was forgotten (--even-last forgets what is named all the same)"
+            )
+            stays.add(palace)
+    return [one for one in going if one.palace not in stays]
 
 
 def _put_away_late(repository: Repository, stored: Stored, data: bytes) -> None:

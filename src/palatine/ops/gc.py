@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from palatine.errors import NoSpace, Refused
+from palatine.errors import NoSpace, PalatineError, Refused
 from palatine.model.config import encode_config
 from palatine.ops import forget, policy
 from palatine.store.aside import DAMAGED
 from palatine.store.census import Account
-from palatine.store.collect import Collector, Seen
+from palatine.store.collect import Collector
 from palatine.store.condemned import condemned
 from palatine.store.forgotten import Forgotten
 from palatine.store.packer import PACK_TARGET
 from palatine.store.repository import CONFIG, Repository
+from palatine.store.session import SESSIONS
 
 MAX_UNUSED = 0.05
 """The share of the packs' bytes that may stay unused: less costs more rewriting."""
@@ -49,9 +50,10 @@ class Options:
 class Plan:
     """What gc would do, in bytes of packs.
 
-    `removed` are packs of which nothing stays, `rewritten` those whose rest is brought to new ones,
-    `left` what a killed gc left condemned. `freed` and `written` are estimates, `unused` is what
-    stays unused. `forgetting` is what the stored policy lets go, None where there is none;
+    `removed` are packs of which nothing is needed, `rewritten` those whose rest is brought to new
+    ones; `thorough`: and what stands on bases that no snapshot needs is stored anew, wherever it
+    lies. `left` is what a killed gc left condemned. `freed` and `written` are estimates, `unused`
+    is what stays unused. `forgetting` is what the stored policy lets go, None where there is none;
     `forgotten` how many forgotten snapshots can be brought back no more.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     left: int
     unused: int
     forgotten: int
+    thorough: bool = False
     forgetting: forget.Plan | None = None
     options: Options = field(default_factory=Options)
 
@@ -127,23 +130,22 @@ def gc(repository: Repository, options: Options | None = None) -> Collected:
     forgetting = policy.apply(repository)
     collector = Collector(repository, chosen.erase)
     done = Collected(_plan(repository, collector, chosen, forgetting))
-    removed, rewritten = done.plan.removed, done.plan.rewritten
-    idle = [one for one in removed if one.idle]
-    rest = [*rewritten, *(one for one in removed if not one.idle)]
+    rewritten = done.plan.rewritten
     # what is of no use goes first: there may be no room for anything new before
-    _round(repository, collector, idle, done)
-    lacking = _lacking(repository, rest)
-    if rest and not lacking:
-        _round(repository, collector, rest, done)
+    _round(repository, collector, done.plan.removed, done)
+    lacking = _lacking(repository, rewritten)
+    if rewritten and not lacking:
+        _round(repository, collector, rewritten, done)
     if chosen.erase:
         repository.backend.delete_all(repository.forgotten.damaged)
         repository.backend.delete_all(one.name for one in [*repository.backend.list(DAMAGED)])
         repository.catalog.clear()  # it has copies of snapshot files
         repository.refresh()
+    _sweep(repository)
     done.fenced = tuple(collector.fenced)
     if lacking:
         raise NoSpace(
-            f"{len(rest)} packs could not be rewritten: that needs {lacking} bytes more",
+            f"{len(rewritten)} packs could not be rewritten: that needs {lacking} bytes more",
             f"{done.freed} bytes were freed; free some more elsewhere and run it again",
         )
     return done
@@ -156,9 +158,10 @@ def _plan(
     forgetting: forget.Plan | None,
 ) -> Plan:
     seen = collector.look()
-    removed = tuple(one for one in seen.accounts if one.dead)
-    rewritten = tuple(_to_rewrite(seen, options))
+    removed = tuple(one for one in seen.accounts if one.idle)
+    rewritten, thorough = _to_rewrite([one for one in seen.accounts if not one.idle], options)
     spared = {one.row.n for one in (*removed, *rewritten)}
+    unused = sum(one.waste for one in seen.accounts if one.row.n not in spared)
     going = {one.id for one in forgetting.going} if forgetting else set()
     waiting = _waiting(repository, seen.snapshots)
     return Plan(
@@ -167,34 +170,50 @@ def _plan(
         objects=collector.objects,
         snapshots=len(seen.snapshots),
         removed=removed,
-        rewritten=rewritten,
+        rewritten=tuple(rewritten),
         left=len(condemned(repository.backend)),
-        unused=sum(one.waste for one in seen.accounts if one.row.n not in spared),
+        unused=unused + (0 if thorough else sum(one.renewed for one in rewritten)),
         forgotten=len({one.id for one in waiting} | going),
+        thorough=thorough,
         forgetting=forgetting,
         options=options,
     )
 
 
-def _to_rewrite(seen: Seen, options: Options) -> list[Account]:
-    """Choose packs of which something stays: the most wasteful, and small ones in crowds."""
-    alive = [one for one in seen.accounts if not one.dead]
+def _to_rewrite(alive: list[Account], options: Options) -> tuple[list[Account], bool]:
+    """Choose packs of which something is needed, and say whether that has to be done thoroughly.
+
+    Where it is enough that what serves nothing goes, bases that no snapshot needs stay if what
+    stands on them is not moved: most of that goes itself soon, and to store it anew is what takes
+    time.
+    """
     if options.erase:
-        return [one for one in alive if one.mixed]
+        return [one for one in alive if one.mixed], True
     unused = sum(one.waste for one in alive)
     limit = options.max_unused_bytes
     if limit is None:
         share = min(options.max_unused, 1.0)
         used = sum(one.kept for one in alive)
         limit = int(used * share / (1 - share)) if share < 1 else unused
+    thorough = sum(one.renewed for one in alive) > limit
     chosen = []
-    for one in sorted(alive, key=lambda one: one.waste / one.row.size, reverse=True):
+    for one in sorted(alive, key=_worth_all if thorough else _worth, reverse=True):
         if unused <= limit or not one.waste:
             break
         chosen.append(one)
-        unused -= one.waste
+        unused -= one.waste if thorough else one.gain
     taken = {one.row.n for one in chosen}
-    return chosen + _crowds([one for one in alive if one.row.n not in taken])
+    return chosen + _crowds([one for one in alive if one.row.n not in taken]), thorough
+
+
+def _worth_all(account: Account) -> float:
+    """Return the share of a pack that may go."""
+    return account.waste / account.row.size
+
+
+def _worth(account: Account) -> float:
+    """Return the share of a pack that serves nothing."""
+    return account.gain / account.row.size
 
 
 def _crowds(accounts: Collection[Account]) -> list[Account]:
@@ -219,7 +238,7 @@ def _round(
     done.forgotten += len({one.id for one in waiting})
     _retire(collector, collector.idle(), done)
     if collector.mine:
-        moved = collector.rescue()
+        moved = collector.rescue(done.plan.thorough)
         done.written += moved.written
         done.copied += moved.copied
         done.renewed += moved.renewed
@@ -233,6 +252,15 @@ def _retire(collector: Collector, packs: frozenset[bytes], done: Collected) -> N
         collector.retire(packs)
         done.packs += len(sizes)
         done.deleted += sum(sizes)
+
+
+def _sweep(repository: Repository) -> None:
+    """Remove what killed processes left unfinished, while no writer can be at it."""
+    try:
+        if not any(repository.backend.list(SESSIONS)):
+            repository.backend.sweep()
+    except PalatineError as error:
+        repository.reporter.notice(f"temporary files could not be removed: {error}")
 
 
 def _waiting(repository: Repository, there: frozenset[bytes]) -> list[Forgotten]:

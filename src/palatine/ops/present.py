@@ -27,6 +27,10 @@ from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored, newest
 from palatine.store.trees import Source
 
+_RECENT_US = 3600 * 1_000_000
+"""A snapshot of an unchanged palace that is older is not tagged `pre-restore`, but made anew: its
+tag protects it for a week from when it was made."""
+
 
 @dataclass(frozen=True)
 class Present:
@@ -87,9 +91,10 @@ def pre_restore(repository: Repository, known: Planned, why: str) -> Present:
     """
     began = repository.clock.monotonic()
     last = newest(here(repository, known.source))
+    is_old = last and last.snapshot.wall_us + _RECENT_US < repository.clock.now_us()
     request = Request(
         known.source, known.tenant, known.palace, known.derived, why, (PRE_RESTORE,),
-        layout=known.layout,
+        force=bool(is_old), layout=known.layout,
     )  # fmt: skip
     try:
         done = snapshot(repository, request)

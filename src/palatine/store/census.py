@@ -43,9 +43,9 @@ class Account:
     idle: bool = True
 
     @property
-    def dead(self) -> bool:
-        """Whether nothing of it is kept."""
-        return self.kept == 0
+    def gain(self) -> int:
+        """How many bytes of it serve nothing, not even as a base."""
+        return max(0, self.waste - self.renewed)
 
 
 class Census:

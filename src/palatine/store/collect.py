@@ -25,7 +25,7 @@ from palatine.store.fence import wait_for_sessions
 from palatine.store.reach import Reach
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
-from palatine.store.transfer import Moved, Packs, Stays, Transfer, WouldBeLost
+from palatine.store.transfer import Care, Moved, Packs, Stays, Transfer, WouldBeLost
 
 _REFUSED = "nothing is collected while"
 _SEE = "what is needed cannot be told; see pal verify, then pal repair"
@@ -143,20 +143,20 @@ class Collector:
         idle = {one.row.name for one in self.seen.accounts if one.idle}
         return self._mine & idle
 
-    def rescue(self) -> Moved:
+    def rescue(self, thorough: bool = True) -> Moved:
         """Bring to new packs what would be lost with the condemned ones; see `Transfer`."""
         for _ in range(_TRIES):
             assert self.seen is not None
             before = self.seen.listed.keys()
             try:
-                return self._transfer()
+                return self._transfer(thorough)
             except (Damaged, NotFound, WouldBeLost):
                 if before <= self._repository.index.listed().keys():
                     raise
                 self.look()  # another collector had adopted the same packs, and was quicker
-        return self._transfer()
+        return self._transfer(thorough)
 
-    def _transfer(self) -> Moved:
+    def _transfer(self, thorough: bool) -> Moved:
         repository, seen = self._repository, self.seen
         assert seen is not None
         relied = seen.listed.keys() - seen.condemned
@@ -168,8 +168,9 @@ class Collector:
         )
         stays = Stays(self._reach.content, seen.bases)
         transfer = Transfer(
-            repository.parts, stays, packs, repository.settings.workers, self._erase
-        )
+            repository.parts, stays, packs, repository.settings.workers,
+            Care(self._erase, thorough or self._erase),
+        )  # fmt: skip
         going = sum(row.size for row in rows if row.name in self._mine)
         repository.reporter.begin("rewriting packs", going)
         try:

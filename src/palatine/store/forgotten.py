@@ -96,6 +96,11 @@ class ForgottenSnapshots:
         whole = name in names and name not in collected
         return Forgotten(stored.id, name, stored) if whole else None
 
+    def among(self, snapshots: Iterable[Stored]) -> set[ObjectId]:
+        """Return the ids of those that somebody is forgetting, or began to."""
+        names, _ = self._listed()
+        return {one.id for one in snapshots if _forgotten_name(one.name) in names}
+
     def read(self, entry: Forgotten) -> bytes:
         """Return the bytes of a snapshot's file as they were put here; raises NotFound."""
         return self._backend.get(entry.name)

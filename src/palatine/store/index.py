@@ -31,7 +31,7 @@ from palatine.store.catalog import Catalog, PackRow
 INDEX = "index/"
 PACKS = "packs/"
 
-SEGMENT_PACKS, SEGMENT_OBJECTS = 256, 1 << 17
+SEGMENT_PACKS, SEGMENT_OBJECTS = 256, 1 << 16
 """A segment is closed with the pack with which it covers this many packs or objects: whoever reads
 it decodes it whole."""
 

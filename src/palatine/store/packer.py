@@ -25,7 +25,7 @@ from palatine.model.pack import (
 PACK_TARGET = 24 << 20
 """A pack is closed with the frame with which it reaches this many bytes."""
 
-MEMBERS_MAX = 1 << 17
+MEMBERS_MAX = 1 << 16
 """A pack is closed with the frame with which it holds this many objects: bounds the footer."""
 
 

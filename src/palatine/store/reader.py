@@ -17,7 +17,7 @@ from palatine.ids import Digest, Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import OBJECT_MAX, FrameKind
 from palatine.store.catalog import Catalog, Copy
-from palatine.store.resolve import Chain, resolve
+from palatine.store.resolve import Chain, Remembered, resolve
 
 _CACHE_BYTES = 6 << 20
 """Decoded solid frames kept: neighbours are usually wanted next."""
@@ -34,6 +34,7 @@ class Reader:
         self._digest = digest
         self._refresh = refresh
         self._packs: dict[int, bytes] = {}
+        self._copies = Remembered(catalog)
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
@@ -50,7 +51,7 @@ class Reader:
         refreshed = False
         unreadable: RepositoryError | None = None
         while True:
-            chain = resolve(self._catalog, object_id, lambda copy: copy[:2] not in bad)
+            chain = resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
             if chain is None:
                 if not refreshed:
                     refreshed = True
@@ -79,6 +80,7 @@ class Reader:
         """Drop what depends on the catalog's numbering of packs: it has been brought up to date."""
         with self._lock:
             self._packs = {}
+            self._copies.forget()
             self._cache.clear()
             self._cached = 0
 

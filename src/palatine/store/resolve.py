@@ -7,7 +7,8 @@ pull and a gc can otherwise leave two copies that are each other's base.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from palatine.ids import ObjectId
 from palatine.model.pack import FrameKind
@@ -20,7 +21,83 @@ CHAIN_MAX = 192
 """Bases followed before a chain is called endless: skip-8 needs 7 for each factor of 8 in age."""
 
 
-def resolve(catalog: Catalog, object_id: ObjectId, usable: Callable[[Copy], bool]) -> Chain | None:
+_REMEMBERED = 10_000
+"""Objects whose copies are remembered, a few hundred bytes each: chains have links in common."""
+
+
+class Copies(Protocol):
+    """Who knows where objects lie."""
+
+    def copies(self, object_id: ObjectId) -> list[Copy]:
+        """Return every place an object lies."""
+
+
+class Remembered:
+    """What the catalog said of some objects, for whoever can bear not to hear of newer copies."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._known: dict[ObjectId, list[Copy]] = {}
+
+    def copies(self, object_id: ObjectId) -> list[Copy]:
+        """Return the places where an object lay when it was asked for first."""
+        found = self._known.get(object_id)
+        if found is None:
+            found = self._catalog.copies(object_id)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            if found:
+                self._known[object_id] = found
+        return found
+
+    def ask(self, ids: Iterable[ObjectId]) -> None:
+        """Ask for some objects, and for those that they stand on, at once: twice as quick."""
+        wanted = {*ids} - self._known.keys()
+        if len(self._known) + len(wanted) > _REMEMBERED:
+            self._known.clear()
+        while wanted:
+            found = self._catalog.find([*wanted])
+            self._known |= found
+            bases = {copy.base for copies in found.values() for copy in copies if copy.base}
+            wanted = bases - self._known.keys()
+
+    def forget(self) -> None:
+        """Ask the catalog again from now on."""
+        self._known.clear()
+
+
+class Presence:
+    """Which objects are present, for as long as no usable copy ceases to be one."""
+
+    def __init__(self, catalog: Copies, usable: Callable[[Copy], bool]) -> None:
+        self._catalog = catalog
+        self._usable = usable
+        self._depths: dict[ObjectId, int] = {}
+
+    def __contains__(self, object_id: ObjectId) -> bool:
+        """Whether `resolve` finds a chain."""
+        path: list[ObjectId] = []
+        at = object_id
+        while at not in self._depths:
+            copies = [copy for copy in self._catalog.copies(at) if self._usable(copy)]
+            path.append(at)
+            if any(copy.frame != FrameKind.DELTA for copy in copies):
+                return self._remember(path, 0)
+            if len(copies) != 1 or len(path) >= CHAIN_MAX:
+                return bool(copies) and resolve(self._catalog, object_id, self._usable) is not None
+            at = copies[0].base
+        if len(path) + self._depths[at] > CHAIN_MAX:
+            return resolve(self._catalog, object_id, self._usable) is not None
+        return self._remember(path, self._depths[at])
+
+    def _remember(self, path: list[ObjectId], below: int) -> bool:
+        if len(self._depths) > 4 * _REMEMBERED:
+            self._depths.clear()
+        self._depths.update((one, below + at) for at, one in enumerate(reversed(path), 1))
+        return True
+
+
+def resolve(catalog: Copies, object_id: ObjectId, usable: Callable[[Copy], bool]) -> Chain | None:
     """Return the shortest chain of usable copies to an object, or None when there is none."""
     chain: Chain = []
     at = object_id
@@ -36,7 +113,7 @@ def resolve(catalog: Catalog, object_id: ObjectId, usable: Callable[[Copy], bool
     return None
 
 
-def _search(catalog: Catalog, object_id: ObjectId, usable: Callable[[Copy], bool]) -> Chain | None:
+def _search(catalog: Copies, object_id: ObjectId, usable: Callable[[Copy], bool]) -> Chain | None:
     known: dict[ObjectId, list[Copy]] = {}
     queue = [object_id]
     while queue and len(known) < CHAIN_MAX * 4:

@@ -10,9 +10,10 @@ that was stored anew before it because the same base went. So no two become each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from palatine.codec import delta
@@ -25,10 +26,16 @@ from palatine.store.bitmap import Bitmap
 from palatine.store.catalog import COLUMNS, Copy
 from palatine.store.census import SOLID_DEAD
 from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts
-from palatine.store.resolve import Chain, resolve
+from palatine.store.resolve import Chain, Presence, Remembered, resolve
 
 _ROW = 800
 """Bytes that a row takes in memory: a frame may hold ten thousands of tiny objects."""
+
+_AT_ONCE = 1000
+"""Objects that the catalog is asked for at once."""
+
+_RUN = 1 << 20
+"""Bytes of frames that a worker is given at once to copy."""
 
 _STAND_INS = 100_000
 """Bases that went and what was stored in their stead: forgetting some only costs space."""
@@ -51,6 +58,17 @@ class Stays(NamedTuple):
 
     content: Bitmap
     bases: Bitmap
+
+
+class Care(NamedTuple):
+    """How much care is taken that nothing else survives.
+
+    `pure`: no frame is copied as it is that holds anything but content. `thorough`: no base is kept
+    for what lies in packs that do not go; that is stored anew.
+    """
+
+    pure: bool
+    thorough: bool
 
 
 class _Row(NamedTuple):
@@ -76,27 +94,30 @@ class Moved:
 
 
 class Transfer:
-    """One emptying of packs.
+    """One emptying of packs."""
 
-    `pure`: no frame is copied as it is that holds anything but content, so nothing else survives.
-    """
-
-    def __init__(self, parts: Parts, stays: Stays, packs: Packs, threads: int, pure: bool) -> None:
+    def __init__(self, parts: Parts, stays: Stays, packs: Packs, threads: int, care: Care) -> None:
         self._catalog = parts.catalog
         self._reader = parts.reader
         self._index = parts.index
         self._digest = parts.digest
-        self._content, self._bases = stays
+        self._content = stays.content
+        self._bases = Bitmap()
+        self._bases.update(stays.bases)
         self._packs = packs
-        self._pure = pure
+        self._pure, self._thorough = care
         self._names = {row.n: row for row in parts.catalog.packs()}
         self._own: set[int] = set()
         self._seen = Bitmap()
+        self._copies = Remembered(parts.catalog)
+        self._present = Presence(self._copies, self._counts)
         self._instead: dict[ObjectId, ObjectId] = {}
         self._encoder = Encoder(parts, threads, self._finished)
+        self._run: list[list[_Row]] = []
+        self._held = 0
         self._moved = Moved()
         parts.catalog.define("content", stays.content.__contains__)
-        parts.catalog.define("base", stays.bases.__contains__)
+        parts.catalog.define("base", self._bases.__contains__)
         parts.catalog.define("going", packs.going.__contains__)
         parts.catalog.define("usable", packs.usable.__contains__)
 
@@ -106,11 +127,15 @@ class Transfer:
         Raises Damaged, NotFound, and WouldBeLost: then nothing may be deleted.
         """
         try:
-            self._gather()
             left = self._left_without_base()
-            for pack, rows in groupby(self._rows(), key=lambda row: row.copy.pack):
-                self._pack(pack, rows, reporter)
-            for object_id in left:
+            if not self._thorough:
+                self._keep_bases(left)
+            self._gather()
+            with closing(self._rows()) as rows:
+                for pack, some in groupby(rows, key=lambda row: row.copy.pack):
+                    self._pack(pack, some, reporter)
+            self._copy_run()
+            for object_id in self._asked_for(left):
                 self._restand(object_id)
             self._encoder.finish()
             self._encoder.write_segments()
@@ -134,11 +159,21 @@ class Transfer:
             " FROM objects o WHERE going(pack) ORDER BY pack, offset, start"
         )
 
-    def _rows(self) -> Iterator[_Row]:
-        for object_id, *copy, stays, copies in self._catalog.query(
-            "SELECT * FROM temp.moving ORDER BY rowid"
-        ):
-            yield _Row(object_id, Copy._make(copy), bool(stays), copies)
+    def _keep_bases(self, left: Sequence[ObjectId]) -> None:
+        """Have the bases stay by which something in another pack is read."""
+        for object_id in self._asked_for(left):
+            for _, copy in self._chain(object_id)[1:]:
+                if copy.pack in self._packs.going:
+                    self._bases.add(copy.number)
+
+    def _rows(self) -> Generator[_Row]:
+        with closing(self._catalog.query("SELECT * FROM temp.moving ORDER BY rowid")) as found:
+            while some := [
+                _Row(object_id, Copy._make(copy), bool(stays), copies)
+                for object_id, *copy, stays, copies in islice(found, _AT_ONCE)
+            ]:
+                self._copies.ask(row.copy.base for row in some if row.stays and row.copy.base)
+                yield from some
 
     def _left_without_base(self) -> list[ObjectId]:
         """Return what lies in other packs only, but cannot be read without those that go.
@@ -156,14 +191,19 @@ class Transfer:
         )
         found = [object_id for (object_id,) in rows]
         left = self._packs.left | self._own
-        return [
-            one
-            for one in found
-            if resolve(self._catalog, one, lambda copy: copy.pack in left) is None
-        ]
+        copies = Remembered(self._catalog)
+        readable = Presence(copies, lambda copy: copy.pack in left)
+        lost = []
+        for at in range(0, len(found), _AT_ONCE):
+            copies.ask(found[at : at + _AT_ONCE])
+            lost += [one for one in found[at : at + _AT_ONCE] if one not in readable]
+        return lost
 
-    def _is_present(self, object_id: ObjectId) -> bool:
-        return resolve(self._catalog, object_id, self._counts) is not None
+    def _asked_for(self, ids: Sequence[ObjectId]) -> Iterator[ObjectId]:
+        for at in range(0, len(ids), _AT_ONCE):
+            some = ids[at : at + _AT_ONCE]
+            self._copies.ask(some)
+            yield from some
 
     def _counts(self, copy: Copy) -> bool:
         whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
@@ -175,15 +215,15 @@ class Transfer:
         What lies in packs that a collector beside us has condemned, that one stores anew: onto
         what, we cannot know.
         """
-        copies = self._catalog.copies(object_id)
+        copies = self._copies.copies(object_id)
         wanted = any(one.number in self._content or one.number in self._bases for one in copies)
         ours = any(one.pack in self._packs.going for one in copies)
-        return wanted and (ours or self._is_present(object_id))
+        return (wanted and ours) or ((wanted or not self._pure) and object_id in self._present)
 
     def _chain(self, object_id: ObjectId) -> Chain:
         """Return how an object can be read now."""
         bad = self._reader.known_bad
-        chain = resolve(self._catalog, object_id, lambda copy: copy[:2] not in bad)
+        chain = resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
         if chain is None:
             raise Damaged(f"object {object_id.hex()} is missing from the repository", "pal verify")
         return chain
@@ -214,7 +254,7 @@ class Transfer:
     def _is_to_move(self, row: _Row) -> bool:
         if row.copies == 1:
             return True
-        if row.copy.number in self._seen or self._is_present(row.id):
+        if row.copy.number in self._seen or row.id in self._present:
             return False
         chosen = self._chain(row.id)[0][1]
         if chosen.pack in self._packs.going and chosen.number != row.copy.number:
@@ -255,8 +295,21 @@ class Transfer:
 
     def _as_it_is(self, rows: list[_Row]) -> None:
         self._moved.copied += len(rows)
-        held = rows[0].copy.length + _ROW * len(rows)
-        self._encoder.submit(held, lambda: self._copy(rows))
+        self._run.append(rows)
+        self._held += rows[0].copy.length + _ROW * len(rows)
+        if self._held >= _RUN:
+            self._copy_run()
+
+    def _copy_run(self) -> None:
+        """Have a worker copy frames that were put off: most are small."""
+        run, held = self._run, self._held
+        if run:
+            self._run, self._held = [], 0
+            self._encoder.submit(held, lambda: self._copy_all(run))
+
+    def _copy_all(self, run: Sequence[list[_Row]]) -> None:
+        for rows in run:
+            self._copy(rows)
 
     def _copy(self, rows: list[_Row]) -> None:
         copy = rows[0].copy
@@ -331,9 +384,14 @@ class Transfer:
 
     def _check(self) -> None:
         """Look once more: everything that stays has to be present without the packs that go."""
-        stays = (row.id for row in self._rows() if row.stays)
-        rest = self._left_without_base()
-        if rest or not all(self._is_present(one) for one in stays):
+        copies = Remembered(self._catalog)
+        present = Presence(copies, self._counts)  # workers may have met damage meanwhile
+        whole = True
+        with closing(self._catalog.query("SELECT id FROM temp.moving WHERE stays")) as rows:
+            while whole and (some := [one for (one,) in islice(rows, _AT_ONCE)]):
+                copies.ask(some)
+                whole = all(one in present for one in some)
+        if not whole or self._left_without_base():
             raise WouldBeLost(
                 "something that is needed would have been lost; nothing was deleted",
                 "this is a bug in palatine: please report it, and run: pal verify",

@@ -148,6 +148,7 @@ def restore_bundle(
     Raises Exists, PathNotFound, UsageError, NoKey, Damaged, Malformed, Refused, NoSpace.
     """
     from palatine.ops.restore_file import restore_file
+    from palatine.ops.restoring import Request
     from palatine.ops.temporary import Terms
 
     terms = Terms(default_cache() if cache is None else _path(cache), reporter=reporter)

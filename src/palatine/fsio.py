@@ -350,10 +350,10 @@ def remove_tree(top: Path) -> None:
     """Remove a directory of ours with everything below it, however deep and whatever its modes.
 
     Directories are first moved up to the top: no path grows too long and nothing recurses. What is
-    not there is no error; what will not go is left.
+    not there is no error; what will not go is left, and a symlink, with what it leads to.
     """
-    with contextlib.suppress(FileNotFoundError):
-        with opened(top, _DIRECTORY) as root:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with opened(top, _DIRECTORY | os.O_NOFOLLOW) as root:
             os.fchmod(root, DIRECTORY_MODE)
             while _empty_once(root):
                 pass

@@ -67,7 +67,7 @@ def test_without_the_key_nothing_is_claimed(pal: Pal, tmp_path: Path, recipient:
     done = pal("verify", file, "--json", code=3)
     assert done.result["ok"] is False
     assert done.result["encrypted"] is True
-    assert done.result["checked"] == []
+    assert done.result["checked"] == [f"the file has the hash in {file.name}.sha256"]
     for command in (("import", file), ("restore", file, tmp_path / "never")):
         done = pal(*command, "--json", code=2)
         assert done.error["code"] == "no-key"

@@ -41,3 +41,11 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove_tree(tmp_path / "absent")
+
+
+def test_a_symlink_in_the_place_of_the_directory_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    remove_tree(tmp_path / "link")
+    assert (tmp_path / "kept" / "file").read_text() == "kept"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
-    "verify", "tag", "forget", "policy", "gc", "repair", "stats", "reindex", "watch", "help",
+    "verify", "tag", "forget", "policy", "gc", "repair", "remote", "push", "pull", "clone",
+    "sync", "serve", "stats", "reindex", "watch", "help",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ CODE   := $(wildcard src tests benchmarks)
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(CACHE)/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/$(CACHE)/hypothesis
 
-.PHONY: help demo test torture lint types contracts bench clean
+.PHONY: help demo test server torture lint types contracts bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,6 +26,9 @@ demo: $(READY)  ## watch palatine keep, diff and restore made-up palaces
 
 test: $(READY)  ## run the tests, in parallel; ARGS="-k name" chooses some
 	$(PY) -m pytest -n auto $(ARGS)
+
+server: $(READY)  ## build the S3 server that some tests talk to; from the Go module proxy
+	tests/s3/build
 
 torture: export PALATINE_TORTURE := 1
 torture: export PYTEST_ADDOPTS := --timeout=3600

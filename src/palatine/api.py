@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palatine.backends.local import LocalBackend
+from palatine.backends.urls import backend_at, is_url
 from palatine.clock import SYSTEM, Clock
 from palatine.errors import Exists, NoRepository, UsageError
 from palatine.events import SILENT, Reporter
@@ -32,16 +33,18 @@ from palatine.store.repository import Settings
 if TYPE_CHECKING:
     # Each verb imports what it needs in its body: together they take 0.15 s of a processor.
     from palatine.model.policy import Policy, Rules
-    from palatine.ops import browse, history
+    from palatine.ops import browse, history, synchronise
     from palatine.ops import diff as diff_op
     from palatine.ops import forget as forget_op
     from palatine.ops import gc as gc_op
     from palatine.ops import keep as keep_op
     from palatine.ops import reindex as reindex_op
+    from palatine.ops import remotes as remotes_op
     from palatine.ops import repair as repair_op
     from palatine.ops import snapshot as snapshot_op
     from palatine.ops import stats as stats_op
     from palatine.ops import verify as verify_op
+    from palatine.ops.exchange import Options as CopyOptions
     from palatine.ops.exporting import Exported
     from palatine.ops.exporting import Request as ExportRequest
     from palatine.ops.intake import Imported
@@ -51,8 +54,13 @@ if TYPE_CHECKING:
     from palatine.ops.verify_file import FileReport
     from palatine.store.forgotten import Forgotten
     from palatine.store.snapshots import Stored
+    from palatine.sync.serving import Terms as ServeTerms
+    from palatine.sync.wire import Channel
 
 PathLike = str | os.PathLike[str]
+
+ORIGIN = "origin"
+"""The remote that `clone` makes."""
 
 
 def default_repository() -> Path:
@@ -76,17 +84,38 @@ def default_configuration() -> Path:
     return Path(platformdirs.user_config_dir("palatine")) / "config.toml"
 
 
-def init(location: PathLike, hash: str = DIGESTS[0]) -> None:
+def default_remotes() -> Path:
+    """Return the file in which the user's remotes are kept."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("palatine")) / "remotes.json"
+
+
+def init(location: PathLike, hash: str = DIGESTS[0], *, reporter: Reporter = SILENT) -> None:
     """Make an empty repository; `hash` is blake3 or sha256 and cannot be changed later.
 
+    The location is a directory or the URL of an object store (s3://BUCKET/PREFIX, gs://, az://).
     Raises Exists when there is one, or when the directory holds something else.
     """
-    path = _path(location)
+    place = locate(location)
+    if isinstance(place, Path):
+        _check_free(place)
+    from palatine.store.probe import heeds_create
+
+    with closing(backend_at(place)) as backend:
+        Store.create(backend, hash)
+        if not isinstance(place, Path) and not heeds_create(backend):
+            reporter.notice(
+                f"the store at {place} does not heed put-if-absent:"
+                " gc will need --exclusive, and nobody else beside it"
+            )
+
+
+def _check_free(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise Exists(f"{path} is a file", "name a directory")
     if path.is_dir() and not (path / "config").exists() and any(path.iterdir()):
         raise Exists(f"{path} is not empty and not a repository", "name another directory")
-    Store.create(LocalBackend(path), hash)
 
 
 def open_repository(
@@ -97,15 +126,15 @@ def open_repository(
     settings: Settings | None = None,
     clock: Clock = SYSTEM,
 ) -> Repository:
-    """Open a repository (the default one without a location).
+    """Open a repository: a directory or a URL, see `init`; the default one without a location.
 
-    Raises NoRepository, FormatTooNew, Malformed, ReadOnly.
+    Raises NoRepository, FormatTooNew, Malformed, ReadOnly, UsageError for another kind of URL.
     """
-    path = default_repository() if location is None else _path(location)
+    place = default_repository() if location is None else locate(location)
     directory = default_cache() if cache is None else _path(cache)
-    if path.is_file():
-        raise NoRepository(f"{path} is a file, not a repository", "name a directory")
-    return Repository(Store(LocalBackend(path), directory, settings, reporter, clock))
+    if isinstance(place, Path) and place.is_file():
+        raise NoRepository(f"{place} is a file, not a repository", "name a directory")
+    return Repository(Store(backend_at(place, clock), directory, settings, reporter, clock))
 
 
 def discover(*roots: PathLike, reporter: Reporter = SILENT) -> list[Planned]:
@@ -154,6 +183,36 @@ def restore_bundle(
     terms = Terms(default_cache() if cache is None else _path(cache), reporter=reporter)
     wanted = how if isinstance(how, Request) else Request(_path(how))
     return restore_file(None, _import_request(request), wanted, terms)
+
+
+def clone(  # noqa: PLR0913 - keywords, as of open_repository
+    url: str,
+    location: PathLike,
+    options: CopyOptions | None = None,
+    *,
+    cache: PathLike | None = None,
+    reporter: Reporter = SILENT,
+    settings: Settings | None = None,
+    remotes: PathLike | None = None,
+) -> synchronise.Result:
+    """Make a repository with the snapshots of another one, which becomes its remote `origin`.
+
+    Interrupted, `pull` goes on. Raises Exists, NoRepository, Refused.
+    """
+    from palatine.ops import peers
+    from palatine.ops import remotes as remotes_op
+    from palatine.ops.exchange import Options as CopyOptions
+
+    directory = default_cache() if cache is None else _path(cache)
+    surroundings = peers.Surroundings(directory, settings, reporter)
+    remote = remotes_op.absolute(remotes_op.Remote(url))
+    ssh = (options or CopyOptions()).ssh
+    with peers.opened(remote, surroundings, ssh) as peer:
+        init(location, peer.identity.digest)
+    with open_repository(location, cache=cache, reporter=reporter, settings=settings) as repository:
+        known = repository.remotes(remotes)
+        known.add(ORIGIN, remote)
+        return repository.pull(ORIGIN, options, remotes=remotes)
 
 
 class Repository:
@@ -552,6 +611,62 @@ class Repository:
         new = PalaceRules(tenant, name, zone, rules) if rules else None
         return policy.change(self.store, tenant, name, new)
 
+    def remotes(self, file: PathLike | None = None) -> remotes_op.Remotes:
+        """Return the remotes of this repository; `file` holds them, else the user's."""
+        from palatine.ops import remotes as remotes_op
+
+        where = default_remotes() if file is None else _path(file)
+        return remotes_op.Remotes(where, self.store.config.id)
+
+    def push(
+        self,
+        remote: str | None = None,
+        options: CopyOptions | None = None,
+        *,
+        remotes: PathLike | None = None,
+    ) -> synchronise.Result:
+        """Copy to a remote (a name or a URL; else the only one) the snapshots that it lacks.
+
+        What it forgot it is not given, unless named. Raises UsageError, UnknownRevision, Refused,
+        NoRepository, RepositoryError.
+        """
+        from palatine.ops import synchronise
+        from palatine.ops.exchange import Options as CopyOptions
+
+        return synchronise.push(self.store, self.remotes(remotes), remote, options or CopyOptions())
+
+    def pull(
+        self,
+        remote: str | None = None,
+        options: CopyOptions | None = None,
+        *,
+        remotes: PathLike | None = None,
+    ) -> synchronise.Result:
+        """Copy from a remote the snapshots that are lacking here; see `push`."""
+        from palatine.ops import synchronise
+        from palatine.ops.exchange import Options as CopyOptions
+
+        return synchronise.pull(self.store, self.remotes(remotes), remote, options or CopyOptions())
+
+    def sync(
+        self,
+        remote: str | None = None,
+        options: CopyOptions | None = None,
+        *,
+        remotes: PathLike | None = None,
+    ) -> synchronise.Result:
+        """Pull, then push."""
+        from palatine.ops import synchronise
+        from palatine.ops.exchange import Options as CopyOptions
+
+        return synchronise.sync(self.store, self.remotes(remotes), remote, options or CopyOptions())
+
+    def serve(self, channel: Channel, terms: ServeTerms | None = None) -> None:
+        """Answer whoever is at the other end of a channel, which has been greeted."""
+        from palatine.sync.serving import OPEN, serve
+
+        serve(self.store, channel, terms or OPEN)
+
     def close(self) -> None:
         """Let go of files."""
         self.store.close()
@@ -573,6 +688,13 @@ def _import_request(request: ImportRequest | PathLike) -> ImportRequest:
 
 def _cache_of(store: Store) -> Path:
     return store.cache.parent if store.cache is not None else default_cache()
+
+
+def locate(location: PathLike) -> Path | str:
+    """Return what a location names: a directory, absolute, or a URL as it is written."""
+    if isinstance(location, str) and is_url(location):
+        return location
+    return _path(location)
 
 
 def _path(path: PathLike) -> Path:

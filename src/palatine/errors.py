@@ -21,6 +21,7 @@ The family (the first level) says what the caller can do; `code` is a stable wor
     │   ├── NoSpace                   its disk is full
     │   ├── CatalogFailed             the local catalog cannot be used
     │   ├── Fenced                    a collector took this writer for dead: run it again
+    │   ├── Unclear                   no answer came: nobody knows whether it was done
     │   └── NotFound                  a name it should hold is not there
     ├── Locked                        somebody else holds it: wait, or say who may go on
     └── Damaged                       bytes are not what they were: verify, then repair
@@ -144,6 +145,12 @@ class Fenced(RepositoryError):
     """A collector took this writer for dead and voided its snapshot key."""
 
     code = "fenced"
+
+
+class Unclear(RepositoryError):
+    """A request was sent and no answer came: it may have been carried out, or may yet be."""
+
+    code = "unclear"
 
 
 class NotFound(RepositoryError):

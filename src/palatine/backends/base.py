@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from palatine.errors import NotFound
 from palatine.ids import Buffer
 
 
@@ -68,6 +71,12 @@ class Backend(ABC):
     location: str
     """How people write where it is."""
 
+    directory: Path | None = None
+    """The directory of this machine in which it is, if it is in one."""
+
+    is_far = False
+    """Whether reading takes so long that it is worth to keep what was read."""
+
     @abstractmethod
     def get(self, name: str) -> bytes:
         """Return all bytes of a file."""
@@ -95,6 +104,12 @@ class Backend(ABC):
     @abstractmethod
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
+
+    def get_all(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield names and the bytes of their files; those that are not there are left out."""
+        for name in names:
+            with contextlib.suppress(NotFound):
+                yield name, self.get(name)
 
     def create_all(self, names: Iterable[str]) -> None:
         """Write empty files under these names, where nothing has them; all durable at the end."""

@@ -31,6 +31,7 @@ class LocalBackend(Backend):
         """Use a directory, which need not exist until something is written."""
         self.root = root
         self.location = str(root)
+        self.directory = root
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Descriptor] = OrderedDict()
 

@@ -25,7 +25,7 @@ def global_options() -> list[TyperOption]:
     return [
         _option(
             ["--repo"],
-            "The repository; else $PALATINE_REPO, else the one in your data directory.",
+            "The repository or its URL; else $PALATINE_REPO, else the one in your data directory.",
             metavar="DIRECTORY",
         ),
         _option(["--json"], "Print one JSON object on stdout, errors as JSON on stderr."),

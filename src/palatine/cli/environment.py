@@ -9,7 +9,8 @@ from typing import NamedTuple
 class Environment(NamedTuple):
     """What the environment asks for: a repository, tracebacks, no colours, a configuration.
 
-    `zone` is what it says of the time zone, None where it is silent.
+    `zone` is what it says of the time zone, None where it is silent, `ssh` the command that
+    reaches other hosts.
     """
 
     repository: str | None
@@ -17,6 +18,7 @@ class Environment(NamedTuple):
     plain: bool
     config: str | None = None
     zone: str | None = None
+    ssh: str = "ssh"
 
 
 def read() -> Environment:
@@ -27,4 +29,5 @@ def read() -> Environment:
         plain=bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb",
         config=os.environ.get("PALATINE_CONFIG") or None,
         zone=os.environ.get("TZ"),
+        ssh=os.environ.get("PALATINE_SSH") or "ssh",
     )

@@ -72,19 +72,11 @@ class Invocation:
             self.options.json_lines |= "--json-lines" in self._arguments
         return self.output
 
-    def where(self) -> Path:
-        """Return the directory of the repository to use."""
-        from pathlib import Path
+    def where(self) -> Path | str:
+        """Return the directory of the repository to use, or its URL."""
+        from palatine.api import default_repository, locate
 
-        from palatine.api import default_repository
-
-        named = self.location
-        if named is None:
-            return default_repository()
-        try:
-            return Path(named).expanduser().absolute()
-        except RuntimeError:
-            raise UsageError(f"{named!r} begins with a user nobody here has") from None
+        return default_repository() if self.location is None else locate(self.location)
 
     @contextmanager
     def open(self) -> Iterator[Repository]:
@@ -104,10 +96,10 @@ class Invocation:
             self.output.explain(f"repository: {repository.location}")
             yield repository
 
-    def _way_out(self, place: Path) -> str:
+    def _way_out(self, place: Path | str) -> str:
         if self.location is None:
             return "pal snapshot and pal init make it; --repo or PALATINE_REPO name another one"
-        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        if not isinstance(place, str) and place.exists() and not _is_empty(place):
             return "--repo names another one"  # nothing can be made here
         return f"pal init {place} makes one there; --repo names another one"
 
@@ -120,6 +112,10 @@ class Invocation:
         if self.options.json_lines:
             return Mode.LINES
         return Mode.JSON if self.options.json else Mode.PEOPLE
+
+
+def _is_empty(place: Path) -> bool:
+    return place.is_dir() and not any(place.iterdir())
 
 
 def invocation(context: typer.Context) -> Invocation:

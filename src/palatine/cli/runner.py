@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
-    "export", "import", "verify", "tag", "forget", "policy", "gc", "repair", "stats", "reindex",
-    "watch", "help",
+    "export", "import", "verify", "tag", "forget", "policy", "gc", "repair", "remote", "push",
+    "pull", "clone", "sync", "serve", "stats", "reindex", "watch", "help",
 )  # fmt: skip
 
 

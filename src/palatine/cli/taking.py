@@ -94,7 +94,7 @@ def opened(run: Invocation, paths: Sequence[str]) -> Iterator[tuple[Repository, 
                 made = True
                 run.output.say(f"made the repository {text.name(str(run.where()))}")
             except Exists:
-                if not (run.where() / "config").exists():
+                if not (api.default_repository() / "config").exists():
                     raise  # something else is there; otherwise somebody was quicker
     with run.open() as repository:
         yield repository, made

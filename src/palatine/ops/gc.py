@@ -27,6 +27,9 @@ MAX_UNUSED = 0.05
 CROWD = 32
 """So many packs of about one size are merged: snapshots of an hour leave small ones."""
 
+_PROBES = 3
+"""How often a store has to overwrite what it was asked to put only if absent."""
+
 _SPARE_SHARE = 1.1
 """Room asked for in proportion to what is to be written: what is stored anew may grow a little."""
 
@@ -140,6 +143,8 @@ def gc(repository: Repository, options: Options | None = None) -> Collected:
         repository.backend.delete_all(repository.forgotten.damaged)
         repository.backend.delete_all(one.name for one in [*repository.backend.list(DAMAGED)])
         repository.catalog.clear()  # it has copies of snapshot files
+        if repository.blocks is not None:
+            repository.blocks.clear()
         repository.refresh()
     _sweep(repository)
     done.fenced = tuple(collector.fenced)
@@ -284,9 +289,11 @@ def _check_store(repository: Repository) -> None:
     """Raise Refused for a store that overwrites what it was asked to put only if absent.
 
     Such a store would let a writer commit that was fenced. The config is put once more as it is:
-    whatever becomes of that, it stays what it was.
+    whatever becomes of that, it stays what it was. Once is not enough: bytes that are ours count as
+    put where no answer came to a first request.
     """
-    if repository.backend.create(CONFIG, encode_config(repository.config)):
+    config = encode_config(repository.config)
+    if all(repository.backend.create(CONFIG, config) for _ in range(_PROBES)):
         raise Refused(
             f"the store at {repository.backend.location} does not heed put-if-absent:"
             " gc beside a writer could lose data",

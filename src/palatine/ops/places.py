@@ -38,5 +38,5 @@ def signature_file(repository: Repository, tenant: str, palace: str, source: Pat
 
 def avoided(repository: Repository) -> list[Path]:
     """Return the directories that no capture enters: the repository's own and its cache."""
-    places = [Path(repository.backend.location)]
-    return [*places, repository.cache] if repository.cache else places
+    places = [repository.backend.directory, repository.cache]
+    return [place for place in places if place is not None]

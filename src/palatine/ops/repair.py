@@ -86,6 +86,7 @@ def repair(repository: Repository, places: Sequence[Path] = (), dry_run: bool = 
         if not place.exists():
             raise PathNotFound(f"there is nothing at {place}")
     done = Repaired(dry_run)
+    repository.reader.read_afresh()
     found = findings.find(repository)
     if found.contradicted and not dry_run:
         reindex(repository)  # footers know best what is in their packs

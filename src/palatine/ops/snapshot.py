@@ -237,8 +237,8 @@ def _check_name(history: list[Stored], request: Request, source: Path) -> None:
 
 
 def _check_place(repository: Repository, source: Path) -> None:
-    inside = Path(repository.backend.location)
-    if inside.is_absolute() and source.is_relative_to(inside.resolve()):
+    inside = repository.backend.directory
+    if inside is not None and source.is_relative_to(inside.resolve()):
         raise Refused(
             f"{source} lies inside the repository {inside}",
             "a repository does not keep itself: name the palace's own directory",

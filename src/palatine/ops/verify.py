@@ -114,6 +114,7 @@ def verify(
     Damage is in the report, not raised; what stops the check itself is. Where a collector took
     packs away meanwhile, what seems to be damage may be none: then it is checked again.
     """
+    repository.reader.read_afresh()
     for left in reversed(range(_TRIES)):
         before = repository.index.listed().keys()
         report = _verify(repository, depth, share, seed)

@@ -61,6 +61,7 @@ class Collector:
         without: Set[ObjectId] = frozenset(),
     ) -> None:
         self._repository = repository
+        repository.reader.read_afresh()  # what is copied must be what is there
         self._backend = repository.backend
         self._erase = erase
         self._without = without
@@ -254,6 +255,8 @@ class Collector:
             if name not in rows:
                 catalog.add([listing], "")
             elif not catalog.agrees(rows[name].n, listing):
+                if name not in index.listed():
+                    return False  # and has taken it from the catalog that we share
                 what = f"{_REFUSED} the index contradicts {pack_name(name)}"
                 raise Damaged(what, "pal reindex makes the index anew; then see pal verify")
         for row in rows.values():

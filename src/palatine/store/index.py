@@ -116,7 +116,9 @@ class Index:
 
     def read_segment(self, name: str) -> tuple[Listing, ...]:
         """Return the listings of an index segment; raises Damaged when it is not as written."""
-        data = self._backend.get(name)
+        return self._decode_segment(name, self._backend.get(name))
+
+    def _decode_segment(self, name: str, data: bytes) -> tuple[Listing, ...]:
         if self._digest.of(data).hex() != name.rpartition("/")[2]:
             raise Malformed(f"{name} is damaged: its bytes do not have its digest")
         return decode_segment(unseal(data), name)
@@ -201,15 +203,15 @@ class Index:
         segments = [stat.name for stat in self._backend.list(INDEX)]
         read = self._catalog.segments()
         good = [name for name in segments if name in read]
-        good += [name for name in segments if name not in read and self._load(name, reporter)]
+        fresh = self._backend.get_all([name for name in segments if name not in read])
+        # without those merged into others since the listing
+        good += [name for name, data in fresh if self._load(name, data, reporter)]
         if set(good) != read:
             self._catalog.set_segments(good)
 
-    def _load(self, name: str, reporter: Reporter) -> bool:
+    def _load(self, name: str, data: bytes, reporter: Reporter) -> bool:
         try:
-            self._catalog.add(self.read_segment(name), name)
-        except NotFound:
-            return False  # merged into another since the listing
+            self._catalog.add(self._decode_segment(name, data), name)
         except Damaged as error:
             reporter.notice(f"{error}; the packs' own footers are read instead")
             return False

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from palatine.backends.base import Backend
+from palatine.backends.cached import BlockCache
 from palatine.codec import compress, delta
 from palatine.codec.seal import unseal
 from palatine.errors import Damaged, Malformed, NotFound, RepositoryError
@@ -38,6 +39,8 @@ class Reader:
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
+        self.blocks: BlockCache | None = None
+        """What is kept here of packs that are far away; None to read where they lie."""
         self.known_bad: set[tuple[int, int]] = set()
         """Frames, by pack and offset, that were read and did not give their objects."""
 
@@ -49,6 +52,7 @@ class Reader:
         bad: set[tuple[int, int]] = set()
         reasons: list[str] = []
         refreshed = False
+        renewed = self.blocks is None
         unreadable: RepositoryError | None = None
         while True:
             chain = resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
@@ -62,6 +66,9 @@ class Reader:
                 data = self.decode(chain)
                 if self._digest.object_id(kind, data) == object_id:
                     return data
+                if not renewed:
+                    renewed = self._renew(chain)
+                    continue
                 reasons.append(self._find_bad(chain, bad))
             except NotFound as error:
                 # before its family: gone is not unreadable
@@ -71,10 +78,18 @@ class Reader:
                 refreshed = True
                 self._refresh()
             except Malformed as error:
+                if not renewed:
+                    renewed = self._renew(chain)
+                    continue
                 reasons.append(self._find_bad(chain, bad) or str(error))
             except RepositoryError as error:
                 unreadable = error
                 self._find_bad(chain, bad)
+
+    def read_afresh(self) -> None:
+        """Read from now on what the repository itself holds, and nothing that was kept of it."""
+        self.blocks = None
+        self.forget()
 
     def forget(self) -> None:
         """Drop what depends on the catalog's numbering of packs: it has been brought up to date."""
@@ -107,7 +122,7 @@ class Reader:
     def payload(self, copy: Copy) -> bytes:
         """Return the stored bytes of a copy's frame."""
         name = pack_name(self._pack(copy.pack))
-        sealed = self._backend.read(name, copy.offset, copy.length)
+        sealed = (self.blocks or self._backend).read(name, copy.offset, copy.length)
         if len(sealed) < copy.length:
             raise Malformed(f"{name} ends inside a frame")
         return unseal(sealed)
@@ -147,6 +162,15 @@ class Reader:
             return self._packs[number]
         except KeyError:
             raise NotFound("a pack that was listed is gone") from None
+
+    def _renew(self, chain: Chain) -> bool:
+        """Drop what is kept of a chain that gave wrong bytes: it may be right where it lies."""
+        if self.blocks is not None:
+            self.blocks.forget({pack_name(self._pack(copy.pack)) for _, copy in chain})
+        with self._lock:
+            self._cache.clear()
+            self._cached = 0
+        return True
 
     def _find_bad(self, chain: Chain, bad: set[tuple[int, int]]) -> str:
         """Mark the first link, from the root up, that does not give its object; say which."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from palatine.backends.base import Backend
+from palatine.backends.cached import BlockCache
 from palatine.clock import SYSTEM, Clock
 from palatine.errors import CatalogFailed, Exists, NoRepository, NotFound
 from palatine.events import SILENT, Reporter
@@ -69,13 +70,18 @@ class Repository:
         self.snapshots = Snapshots(backend, self.catalog, self.digest)
         self.forgotten = ForgottenSnapshots(backend, self.digest)
         self.reader = Reader(backend, self.catalog, self.digest, self.refresh)
+        self.blocks: BlockCache | None = None
+        """What is kept here of packs that are far away; see `Reader.blocks`."""
+        if backend.is_far and self.cache is not None:
+            self.blocks = self.reader.blocks = BlockCache(backend, self.cache / "blocks")
 
     @staticmethod
     def create(backend: Backend, digest: str = DIGESTS[0]) -> None:
         """Make an empty repository; raises Exists where there is one."""
         Digest(digest)
         config = Config(FORMAT_VERSION, secrets.token_hex(16), digest, Chunking())  # type: ignore[arg-type]
-        if not backend.create(CONFIG, encode_config(config)):
+        # looked for first: a store that does not heed put-if-absent would overwrite it
+        if _has_config(backend) or not backend.create(CONFIG, encode_config(config)):
             raise Exists(f"there is a repository at {backend.location} already")
 
     @property
@@ -113,13 +119,37 @@ class Repository:
     @contextmanager
     def writing(self, tenant: str, palace: str, time_us: int) -> Iterator[tuple[Session, Writer]]:
         """Begin a session whose snapshot will have this time, and a writer for its objects."""
-        name = snapshot_name(tenant, palace, snapshot_key(time_us, secrets.token_bytes(8)))
-        with Session(self.backend, name, self.settings.beat_seconds, self.reporter) as session:
-            listed = self.refresh().keys() - session.condemned
+        with self.writing_all([(tenant, palace, time_us)]) as (sessions, writer):
+            yield sessions[0], writer
+
+    @contextmanager
+    def writing_all(
+        self, wanted: Sequence[tuple[str, str, int]]
+    ) -> Iterator[tuple[list[Session], Writer]]:
+        """Begin a session for each of some tenants, palaces and times; they share one writer.
+
+        Every snapshot has its own key and announcement: a collector that gives one up keeps waiting
+        for the others. What is condemned is read when all of them are announced.
+        """
+        with ExitStack() as stack:
+            sessions = [
+                stack.enter_context(
+                    Session(
+                        self.backend,
+                        snapshot_name(
+                            tenant, palace, snapshot_key(time_us, secrets.token_bytes(8))
+                        ),
+                        self.settings.beat_seconds,
+                        self.reporter,
+                    )
+                )
+                for tenant, palace, time_us in wanted
+            ]
+            listed = self.refresh().keys() - frozenset().union(*(one.condemned for one in sessions))
             usable = frozenset(row.n for row in self.catalog.packs() if row.name in listed)
             writer = Writer(self.parts, usable, self.settings.workers)
             try:
-                yield session, writer
+                yield sessions, writer
             finally:
                 writer.close()
 
@@ -138,6 +168,13 @@ class Repository:
         # Copies of a repository keep its id: each place has a catalog of its own.
         place = hashlib.sha256(self.backend.location.encode("utf-8", "surrogateescape"))
         return f"{self.config.id}-{place.hexdigest()[:16]}"
+
+
+def _has_config(backend: Backend) -> bool:
+    with suppress(NotFound):
+        backend.get(CONFIG)
+        return True
+    return False
 
 
 def _read_config(backend: Backend) -> Config:

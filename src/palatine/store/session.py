@@ -17,7 +17,7 @@ import threading
 
 from palatine.backends.base import Backend
 from palatine.codec.seal import seal
-from palatine.errors import Fenced, PalatineError
+from palatine.errors import Fenced, PalatineError, Unclear
 from palatine.events import Reporter
 from palatine.store.condemned import condemned
 
@@ -36,6 +36,7 @@ class Session:
         self.key = snapshot_name.rpartition("/")[2]
         self._reporter = reporter
         self._beats = 0
+        self._is_settled = True
         self._hold = backend.hold(f"{SESSIONS}{secrets.token_hex(16)}", self._announcement())
         self._ended = threading.Event()
         self._heart = threading.Thread(
@@ -51,17 +52,27 @@ class Session:
 
     def commit(self, data: bytes) -> None:
         """Put the snapshot file. Raises Fenced when a collector took us for dead."""
-        if not self._backend.create(self._name, seal(data)):
+        # What was sent without an answer may yet arrive, also when we are interrupted: then the
+        # announcement stays until a collector closes the key.
+        self._is_settled = False
+        try:
+            put = self._backend.create(self._name, seal(data))
+        except PalatineError as error:
+            self._is_settled = not isinstance(error, Unclear)
+            raise
+        self._is_settled = True
+        if not put:
             raise Fenced(
                 f"a collector took this writer for dead and closed {self._name}",
                 "nothing was lost: run it again",
             )
 
     def end(self) -> None:
-        """Withdraw the announcement."""
+        """Withdraw the announcement, unless a snapshot may yet appear under its key."""
         self._ended.set()
         self._heart.join()
-        self._hold.release()
+        if self._is_settled:
+            self._hold.release()
 
     def __enter__(self) -> Session:
         return self

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from palatine.backends.base import Backend
 from palatine.codec.seal import unseal
-from palatine.errors import Malformed, NotFound, PalatineError
+from palatine.errors import Malformed, PalatineError
 from palatine.events import Reporter
 from palatine.ids import Digest, ObjectId
 from palatine.model.names import (
@@ -115,27 +115,18 @@ class Snapshots:
     def _files(self) -> dict[str, bytes]:
         listed = {stat.name: stat.size for stat in self._backend.list(SNAPSHOTS)}
         known = self._catalog.snapshot_files()
-        fresh: dict[str, bytes] = {}
-        for name, size in listed.items():
-            # a file of another size than it had is read again: immutable files do not change
-            if len(known.get(name, b"")) != size or not size:
-                try:
-                    fresh[name] = self._backend.get(name)
-                except NotFound:
-                    continue  # forgotten since the listing
+        # a file of another size than it had is read again: immutable files do not change
+        wanted = [
+            name for name, size in listed.items() if len(known.get(name, b"")) != size or not size
+        ]
+        fresh = dict(self._backend.get_all(wanted))  # without those forgotten since the listing
         gone = known.keys() - listed.keys()
         if fresh or gone:
             self._catalog.set_snapshot_files(fresh, gone)
         return {name: data for name, data in (known | fresh).items() if name in listed}
 
     def _read_all(self) -> dict[str, bytes]:
-        files: dict[str, bytes] = {}
-        for stat in self._backend.list(SNAPSHOTS):
-            try:
-                files[stat.name] = self._backend.get(stat.name)
-            except NotFound:
-                continue  # forgotten since the listing
-        return files
+        return dict(self._backend.get_all(stat.name for stat in self._backend.list(SNAPSHOTS)))
 
     def _decode_or_reread(
         self, name: str, data: bytes, tags: dict[str, list[str]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from palatine.errors import PalatineError, RepositoryError
 from palatine.ids import Buffer, Kind, ObjectId
-from palatine.model.pack import OBJECT_MAX, Listing
+from palatine.model.pack import OBJECT_MAX, FrameKind, Listing, Member
 from palatine.store import lineage
 from palatine.store.catalog import Copy
 from palatine.store.encoder import SOLID_BELOW, Base, Encoder, Parts
@@ -62,6 +62,31 @@ class Writer:
         else:
             encoder.submit(len(data), lambda: encoder.plain(kind, object_id, data))
         return object_id
+
+    def put_frame(
+        self,
+        kind: FrameKind,
+        payload: bytes,
+        members: tuple[Member, ...],
+        base: ObjectId = b"",
+        ordinal: int = 0,
+    ) -> None:
+        """Store a frame as it is: all of its objects are absent, and the caller has verified them.
+
+        A base must be held (see `holds`).
+        """
+        encoder = self._encoder
+        encoder.check()
+        self._fresh.update(member.id for member in members)
+        encoder.submit(len(payload), lambda: encoder.frame(kind, payload, members, base, ordinal))
+
+    def holds(self, object_id: ObjectId) -> bool:
+        """Whether an object is present, or on its way into a pack of this session."""
+        return object_id in self._fresh or self.present(object_id)
+
+    def depth(self, object_id: ObjectId) -> int:
+        """Return how many deltas stand between an object that is present and one in full."""
+        return len(resolve(self._catalog, object_id, self._counts) or ()) - 1
 
     def name(self, kind: Kind, data: Buffer) -> ObjectId:
         """Return the id an object would have."""

@@ -121,6 +121,14 @@ class BackendContract:
         assert sorted(backend.list("a/b/")) == [("a/b/22", 2), ("a/b/c/333", 3)]
         assert list(backend.list("c/")) == []
 
+    def test_many_files_are_read_and_the_absent_left_out(self, backend: Backend) -> None:
+        names = [f"index/{number}" for number in range(40)]
+        for name in names:
+            backend.put(name, name.encode() * 10)
+        found = dict(backend.get_all([*names, "index/absent"]))
+        assert found == {name: name.encode() * 10 for name in names}
+        assert dict(backend.get_all([])) == {}
+
     def test_an_empty_store_lists_nothing(self, backend: Backend) -> None:
         assert list(backend.list("packs/")) == []
 

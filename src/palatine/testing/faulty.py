@@ -58,6 +58,8 @@ class FaultyBackend(Backend):
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.location = inner.location
+        self.directory = inner.directory
+        self.is_far = inner.is_far
         self.calls: Counter[str] = Counter()
         """How often each kind of call was made."""
         self.changes = 0

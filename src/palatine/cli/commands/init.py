@@ -36,7 +36,7 @@ def init(
         raise UsageError("DIR and --repo name two repositories", "name one")
     run.options.repo = directory or run.options.repo
     place = run.where()
-    api.init(place, hash)
+    api.init(place, hash, reporter=run.watcher)
     with run.open() as repository:
         made = repository.store.config
         if run.output.json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from palatine.api import Repository
     from palatine.store.snapshots import Stored
 
-EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --healthy", "pal log --forgotten")
+EXAMPLES = ("pal log", "pal log alpha -n 5", "pal log alpha --healthy", "pal log alpha --graph")
 EXIT_CODES = {4: "a snapshot file is damaged, so something may be missing here", 10: ""}
 _HEAD = ("ID", "TIME", "PALACE", "FILES", "SIZE", "ADDED", "HEALTH", "BY", "TAGS", "MESSAGE")
 
@@ -35,6 +35,9 @@ def log(
         bool,
         typer.Option("--forgotten", help="Those that were forgotten, and can be brought back."),
     ] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Draw which snapshot came from which.")
+    ] = False,
 ) -> None:
     """List snapshots, newest first.
 
@@ -53,7 +56,8 @@ def log(
         if run.output.json:
             run.output.result({"snapshots": [shapes.snapshot(one) for one in chosen]})
         else:
-            run.output.table(_HEAD, [_row(one) for one in chosen], right="FILES SIZE ADDED")
+            rows = _drawn(found, chosen) if graph else [("", *_row(one)) for one in chosen]
+            run.output.table(("GRAPH", *_HEAD), rows, right="FILES SIZE ADDED")
             if not found and forgotten:
                 run.output.say("nothing was forgotten that gc has not collected")
             elif not found:
@@ -63,6 +67,24 @@ def log(
             elif not chosen:
                 run.output.say("none of them is healthy")
         check_whole(repository)
+
+
+def _drawn(found: Sequence[Stored], chosen: Sequence[Stored]) -> list[tuple[str, ...]]:
+    """Return the rows of snapshots, newest first, with what joins them."""
+    from palatine.cli.graph import draw
+    from palatine.ops.revisions import previous
+
+    by_id = {one.id: one for one in chosen}
+    parents: dict[bytes, list[bytes]] = {}
+    for one in chosen:
+        there = [parent for parent in one.snapshot.parents if parent in by_id]
+        before = previous(found, one) if one.snapshot.parents and not there else None
+        parents[one.id] = there or ([before.id] if before is not None else [])
+    nothing = ("",) * len(_HEAD)
+    return [
+        (marks, *(_row(by_id[one]) if one is not None else nothing))
+        for marks, one in draw([*by_id], parents)
+    ]
 
 
 def _forgotten(repository: Repository, palace: str | None) -> list[Stored]:

@@ -1,0 +1,145 @@
+"""Remotes: names for other repositories, kept per repository in the user's configuration directory.
+
+`remotes.json`, one line for programs: {"palatine": 1, "repositories": {ID: {NAME: REMOTE}}}. A
+remote's repository is remembered by its id from its first use on: another one under the same name
+is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from palatine import fsio
+from palatine.errors import Exists, Refused, UsageError
+from palatine.sync.roles import Identity
+
+_NAME = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}\Z")
+_VERSION = 1
+
+
+class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a remote is; the id of its repository, empty before it was first used.
+
+    `pal` is the command that runs palatine on the other host, empty for `pal`.
+    """
+
+    url: str
+    id: str = ""
+    pal: str = ""
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    palatine: int
+    repositories: dict[str, dict[str, Remote]] = msgspec.field(default_factory=dict)
+
+
+def absolute(remote: Remote) -> Remote:
+    """Return a remote whose URL, where that is a path, means the same from every directory."""
+    if "://" in remote.url:
+        return remote
+    try:
+        path = Path(remote.url).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"{remote.url!r} begins with a user nobody here has") from None
+    return msgspec.structs.replace(remote, url=str(path))
+
+
+@dataclass(frozen=True)
+class Named:
+    """A remote as it was asked for: by its name, or (then `name` is empty) by its URL."""
+
+    name: str
+    remote: Remote
+
+    @property
+    def shown(self) -> str:
+        """What people called it."""
+        return self.name or self.remote.url
+
+
+class Remotes:
+    """The remotes of one repository."""
+
+    def __init__(self, file: Path, repository_id: str) -> None:
+        self._file = file
+        self._id = repository_id
+
+    def all(self) -> dict[str, Remote]:
+        """Return every remote by its name; raises UsageError for a file that cannot be read."""
+        return dict(sorted(self._read().repositories.get(self._id, {}).items()))
+
+    def add(self, name: str, remote: Remote) -> None:
+        """Add a remote; raises Exists, UsageError for a bad name."""
+        if not _NAME.match(name):
+            raise UsageError(
+                f"{name!r} is not a remote's name", "use 1 to 64 letters, digits, '.', '_' or '-'"
+            )
+        if name in self.all():
+            raise Exists(f"there is a remote {name!r} already", f"pal remote remove {name}")
+        self._write(name, absolute(remote))
+
+    def remove(self, name: str) -> None:
+        """Remove a remote; its repository is not touched. Raises UsageError."""
+        if name not in self.all():
+            raise UsageError(f"there is no remote {name!r}", "pal remote lists them")
+        self._write(name, None)
+
+    def find(self, text: str | None) -> Named:
+        """Return a remote by name or URL; without either the only one, or `origin`.
+
+        Raises UsageError.
+        """
+        known = self.all()
+        if text is None:
+            name = next(iter(known), "") if len(known) == 1 else "origin"
+            if name not in known:
+                what = "there is no remote" if not known else "there are several remotes"
+                raise UsageError(what, "pal remote add NAME URL, or name one of: pal remote")
+            return Named(name, known[name])
+        if text in known:
+            return Named(text, known[text])
+        if "/" in text or text in (".", "..", "~"):
+            return Named("", absolute(Remote(text)))
+        raise UsageError(
+            f"there is no remote {text!r}", f"pal remote add {text} URL; a path needs a slash"
+        )
+
+    def check(self, named: Named, identity: Identity) -> None:
+        """Remember which repository a name stands for; raises Refused when it is another one."""
+        known = named.remote.id
+        if known and known != identity.id:
+            raise Refused(
+                f"{named.name} is another repository than it was: {identity.id} instead of {known}",
+                f"if that is meant: pal remote remove {named.name}, then add it again",
+            )
+        if named.name and not known:
+            self._write(named.name, msgspec.structs.replace(named.remote, id=identity.id))
+
+    def _write(self, name: str, remote: Remote | None) -> None:
+        found = self._read()
+        own = found.repositories.setdefault(self._id, {})
+        if remote is None:
+            own.pop(name, None)
+        else:
+            own[name] = remote
+        fsio.make_directories(self._file.parent)
+        fsio.replace(self._file, msgspec.json.encode(found) + b"\n")
+
+    def _read(self) -> _File:
+        try:
+            data = self._file.read_bytes()
+        except FileNotFoundError:
+            return _File(_VERSION)
+        try:
+            found = msgspec.json.decode(data, type=_File)
+        except msgspec.DecodeError as error:
+            raise UsageError(
+                f"{self._file} cannot be read: {error}", "correct it, or move it away"
+            ) from error
+        if found.palatine != _VERSION:
+            raise UsageError(f"{self._file} was written by a newer palatine", "upgrade palatine")
+        return found

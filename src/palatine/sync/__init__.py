@@ -1,0 +1,1 @@
+"""Copying snapshots from one repository to another: who gives, who takes, and the wire between."""

@@ -48,7 +48,7 @@ def test_every_palace(own: Pal) -> None:
     own("snapshot", "alpha/notes", "--palace", "team/beta")
     assert own("export", "--all", "all").err.count("exported ") == 2
     names = sorted(path.name for path in (own.root / "all").glob("*.zst"))
-    assert [name.rpartition("-")[0] for name in names] == ["alpha", "team+beta"]
+    assert [name.split("-")[0] for name in names] == ["alpha", "team+beta"]
     (own.root / "all" / names[0]).unlink()
     (own.root / "all" / f"{names[0]}.sha256").unlink()
     done = own("export", "--all", "all", "--json", code=3)

@@ -57,11 +57,12 @@ def layouts_of(format: str) -> tuple[str, ...] | None:
 
 
 def default_name(stored: Stored, redacted: bool = False) -> str:
-    """Return the name of a file that nobody named: palace, then the snapshot's time in UTC."""
+    """Return the name of a file that nobody named: palace, the snapshot's time in UTC, its id."""
     one = stored.snapshot
     tenant = "" if one.tenant == DEFAULT_TENANT else f"{one.tenant}+"
     kind = "-redacted" if redacted else ""
-    return f"{tenant}{one.palace}-{utc(one.time_us):%Y%m%dT%H%M%SZ}{kind}{_SUFFIX}"
+    time = f"{utc(one.time_us):%Y%m%dT%H%M%SZ}"
+    return f"{tenant}{one.palace}-{time}-{stored.id.hex()[:8]}{kind}{_SUFFIX}"
 
 
 def _format(request: Request, stored: Stored) -> Format | None:

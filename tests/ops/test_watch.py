@@ -76,9 +76,9 @@ def test_one_that_is_never_quiet_is_taken_on_schedule_only() -> None:
 def test_a_failure_is_tried_again_later_and_later() -> None:
     stage = Stage(fails=lambda now: now < 400)
     taken = stage.run(Schedule(None, 30), 2000)
-    assert taken == pytest.approx([0, 60, 180, 420], abs=10)
+    assert taken == pytest.approx([0, 5, 15, 35, 75, 155, 315, 635], abs=10)
     stage = Stage(fails=lambda now: True)
-    assert stage.run(Schedule(100, None), 350) == pytest.approx([0, 60, 160, 260], abs=1)
+    assert stage.run(Schedule(100, None), 350) == pytest.approx([0, 5, 15, 35, 75, 155, 255], abs=1)
 
 
 @pytest.mark.parametrize("schedule", [Schedule(3600, None), Schedule(None, 30)])

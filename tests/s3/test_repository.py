@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.live.aid import let_settle
 from tests.s3.faults import Fault, Proxy, faulty
 from tests.s3.hosts import Host
 from tests.s3.server import Server, environment_for
@@ -212,6 +213,7 @@ def test_a_restore_reads_packs_in_few_pieces(host: Host, other: Host, proxy: Pro
 
 
 def test_a_snapshot_without_a_change_costs_few_requests(host: Host, proxy: Proxy) -> None:
+    let_settle()  # what was written just now is read again
     host.snapshot()
     proxy.requests.clear()
     assert not host.snapshot().fresh

@@ -15,7 +15,8 @@ from palatine.ops.places import avoided
 from palatine.ops.planning import Planned
 from palatine.store.repository import Repository
 
-_RETRY_SECONDS, _RETRY_MAX = 60.0, 3600.0
+_RETRY_SECONDS, _RETRY_MAX = 5.0, 3600.0
+"""After a failure: what came in the way has often gone again soon."""
 _LOOK_MIN, _LOOK_MAX = 0.1, 10.0
 """Seconds between two looks at a palace, at least and at most."""
 

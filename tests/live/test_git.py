@@ -214,6 +214,7 @@ def test_a_git_directory_that_never_settles_is_told(
 ) -> None:
     monkeypatch.setattr(gitdirs.Objects, "all_there", lambda self: False)
     monkeypatch.setattr(gitdirs, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(gitdirs, "PATIENCE", 0)
     snapshot = place.snapshot().stored.snapshot
     assert [one.path for one in snapshot.missing] == [b"memory/.git"]
     check(place.restored() / "memory")

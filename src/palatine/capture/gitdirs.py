@@ -11,6 +11,7 @@ that is put back with `index.lock` in it refuses every commit.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -18,10 +19,12 @@ from palatine.capture.context import Context, Walk
 from palatine.fsio import exists_at
 from palatine.model.snapshot import Missing
 
-ATTEMPTS = 20
-"""How often a git directory is walked until no object vanishes meanwhile."""
-WAIT_SECONDS = 0.02
-"""Before the second walk; each later one waits this much longer."""
+ATTEMPTS, PATIENCE = 20, 30.0
+"""How often a git directory is walked at least, and for how many seconds, until no object vanishes
+meanwhile: collecting in a loop leaves a gap, sooner or later.
+"""
+WAIT_SECONDS, WAIT_MAX = 0.02, 0.1
+"""Before the second walk; each later one waits this much longer, up to a bound."""
 OBJECTS = b"objects"
 
 _TRANSIENT_PREFIXES = (b"tmp_", b".tmp-")
@@ -85,15 +88,17 @@ class Objects:
 
 def settled(context: Context, fd: int, path: bytes, again: Callable[[Objects], Walk]) -> Walk:
     """Walk an open git directory again and again until no object vanishes meanwhile."""
-    for attempt in range(ATTEMPTS):
+    deadline = context.clock.monotonic() + PATIENCE
+    for attempt in itertools.count(1):
         mark = context.findings.mark()
         objects = Objects(fd)
         done = yield from again(objects)
         if objects.all_there():
             return done
-        if attempt < ATTEMPTS - 1:
-            context.forget(path, mark)
-            context.clock.sleep(WAIT_SECONDS * (attempt + 1))
+        if attempt >= ATTEMPTS and context.clock.monotonic() >= deadline:
+            break
+        context.forget(path, mark)
+        context.clock.sleep(min(WAIT_SECONDS * attempt, WAIT_MAX))
     reason = "git went on deleting objects while they were read"
     context.findings.missing.append(Missing(path.rstrip(b"/") or b".", reason))
     return done

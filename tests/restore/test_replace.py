@@ -620,6 +620,27 @@ class TestChangedMeanwhile:
         assert any(str(kept) in said for said in place.notices.said)
         assert left_beside(place) == [kept.name]
 
+    def test_what_was_half_removed_at_a_kill_is_not_taken_for_written_to(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before, _ = two_states(place)
+        remove_tree = fsio.remove_tree
+
+        def half(top: Path) -> None:
+            if top.name.endswith(staging.OLD):
+                (top / "config").unlink()
+                patch.setattr(staging, "_discard", lambda *_: None)
+                raise KeyboardInterrupt
+            remove_tree(top)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fsio, "exchange", lambda *_: False)
+            patch.setattr(fsio, "remove_tree", half)
+            with pytest.raises(KeyboardInterrupt):
+                restore(place, replace=True)
+        restore(place, "palace~1", replace=True)
+        check(place, before)
+
 
 def killing(real: Callable[..., Any], place: Place, number: int) -> Callable[..., Any]:
     """Write to what was the palace before the call with this number, and do no more."""

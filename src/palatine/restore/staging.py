@@ -86,9 +86,10 @@ def _discard(target: Path, staging: Path, reporter: Reporter) -> None:
         kept = aside(target, "changed")
         fsio.rename_directory(staging, kept)
         reporter.notice(f"{target} was written to while it was replaced: what it held is {kept}")
-    else:
-        fsio.remove_tree(staging)
-    forget_old(staging)
+        forget_old(staging)
+        return
+    forget_old(staging)  # first: half removed it would be taken for written to
+    fsio.remove_tree(staging)
 
 
 def _note(staging: Path) -> Path:

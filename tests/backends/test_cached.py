@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from random import Random
 
@@ -96,6 +98,30 @@ def test_what_is_forgotten_is_read_again(backend: FaultyBackend, tmp_path: Path)
     before = backend.calls["read"]
     cache.read(OTHER, 0, 10)
     assert backend.calls["read"] == before + 1
+
+
+def test_what_another_thread_reads_while_it_is_forgotten_is_not_kept(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryBackend):
+        def read(self, name: str, offset: int, length: int) -> bytes:
+            data = super().read(name, offset, length)
+            begun.set()
+            assert go_on.wait(60)
+            return data
+
+    backend = Slow({PACK: DATA})
+    cache = BlockCache(backend, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(cache.read, PACK, 0, 10)
+        assert begun.wait(60)
+        backend.put(PACK, DATA[1:])
+        forgetting = pool.submit(cache.forget, [PACK])
+        wait([forgetting], timeout=0.2)
+        go_on.set()
+        assert reading.result() == DATA[:10]
+        forgetting.result()
+    assert cache.read(PACK, 0, 10) == DATA[1:11]
 
 
 def test_without_a_place_on_the_disk_it_reads_all_the_same(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from random import Random
 
 import pytest
 from tests.support import BLAKE3, SETTINGS, Place, count, damage_frames, flip, memory_repository
 
+from palatine.backends.cached import BlockCache
 from palatine.backends.memory import MemoryBackend
 from palatine.codec import delta
 from palatine.errors import Damaged, Fenced, NoSpace, NotFound, PalatineError
@@ -63,6 +65,25 @@ def test_every_one_of_sixty_versions_stays_readable() -> None:
         repository.refresh()
         for version, blocks_ids in zip(versions, ids, strict=True):
             assert b"".join(repository.get(Kind.CHUNK, one) for one in blocks_ids) == version
+
+
+@pytest.mark.parametrize("kept", ["other bytes", "too few bytes"])
+def test_nothing_is_called_damaged_on_the_word_of_what_is_kept(tmp_path: Path, kept: str) -> None:
+    class Stubborn(BlockCache):
+        """Has wrong bytes again as soon as they are forgotten, as another thread may see to."""
+
+        def read(self, name: str, offset: int, length: int) -> bytes:
+            data = super().read(name, offset, length)
+            return data[:-9] if kept == "too few bytes" else data[:-9] + bytes(9)
+
+    backend = MemoryBackend()
+    data = [Random(n).randbytes(3000) for n in range(20)]
+    with memory_repository(backend) as repository:
+        ids = put(repository, *data)
+        repository.reader.blocks = Stubborn(backend, tmp_path)
+        repository.refresh()
+        assert [repository.get(Kind.CHUNK, one) for one in ids] == data
+        assert repository.reader.known_bad == set()
 
 
 def test_what_is_present_is_not_stored_again() -> None:

@@ -61,13 +61,13 @@ class BlockCache:
 
     def forget(self, names: Iterable[str]) -> None:
         """Drop what is kept of some packs."""
-        wanted = {*names}
-        with self._lock:
-            for key in [key for key in self._memory if key[0] in wanted]:
-                del self._memory[key]
-        for name in wanted:
-            for path in self._directory.glob(f"{_file_name(name)}-*"):
-                path.unlink(missing_ok=True)
+        for name in {*names}:
+            with self._fetching[hash(name) % _STRIPES]:  # what a thread reads now goes too
+                with self._lock:
+                    for key in [key for key in self._memory if key[0] == name]:
+                        del self._memory[key]
+                for path in self._directory.glob(f"{_file_name(name)}-*"):
+                    path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Drop everything."""

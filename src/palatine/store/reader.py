@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 
 from palatine.backends.base import Backend
 from palatine.backends.cached import BlockCache
@@ -52,7 +53,6 @@ class Reader:
         bad: set[tuple[int, int]] = set()
         reasons: list[str] = []
         refreshed = False
-        renewed = self.blocks is None
         unreadable: RepositoryError | None = None
         while True:
             chain = resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
@@ -66,9 +66,8 @@ class Reader:
                 data = self.decode(chain)
                 if self._digest.object_id(kind, data) == object_id:
                     return data
-                if not renewed:
-                    renewed = self._renew(chain)
-                    continue
+                if self.blocks is not None:
+                    return self._get_past(self.blocks, chain, kind, object_id)
                 reasons.append(self._find_bad(chain, bad))
             except NotFound as error:
                 # before its family: gone is not unreadable
@@ -78,9 +77,8 @@ class Reader:
                 refreshed = True
                 self._refresh()
             except Malformed as error:
-                if not renewed:
-                    renewed = self._renew(chain)
-                    continue
+                if self.blocks is not None:
+                    return self._get_past(self.blocks, chain, kind, object_id)
                 reasons.append(self._find_bad(chain, bad) or str(error))
             except RepositoryError as error:
                 unreadable = error
@@ -163,14 +161,27 @@ class Reader:
         except KeyError:
             raise NotFound("a pack that was listed is gone") from None
 
-    def _renew(self, chain: Chain) -> bool:
-        """Drop what is kept of a chain that gave wrong bytes: it may be right where it lies."""
-        if self.blocks is not None:
-            self.blocks.forget({pack_name(self._pack(copy.pack)) for _, copy in chain})
+    def _get_past(
+        self, blocks: BlockCache, chain: Chain, kind: Kind, object_id: ObjectId
+    ) -> bytes | bytearray:
+        """Get an object from where it lies: what is kept here of its chain gave wrong bytes.
+
+        What was wrong is dropped, but not looked at again: another thread may just have put it
+        back, and nothing is called damaged on the word of what is kept.
+        """
+        with suppress(NotFound):
+            blocks.forget({pack_name(self._pack(copy.pack)) for _, copy in chain})
         with self._lock:
             self._cache.clear()
             self._cached = 0
-        return True
+
+        def refresh() -> None:
+            self._refresh()
+            past.forget()
+
+        past = Reader(self._backend, self._catalog, self._digest, refresh)
+        past.known_bad = self.known_bad
+        return past.get(kind, object_id)
 
     def _find_bad(self, chain: Chain, bad: set[tuple[int, int]]) -> str:
         """Mark the first link, from the root up, that does not give its object; say which."""

@@ -79,7 +79,7 @@ def test_copies_beside_gc(tmp_path: Path, seed: int) -> None:
         thread.start()
         return thread
 
-    for thread in [start(_push, "a"), start(_push, "b"), start(_collect)]:
+    for thread in [start(_push, "a"), start(_push, "b"), start(_collect), start(_collect)]:
         thread.join()
     if raised:
         raise raised[0]

@@ -151,10 +151,12 @@ class Collector:
             before = self.seen.listed.keys()
             try:
                 return self._transfer(thorough)
-            except (Damaged, NotFound, WouldBeLost):
+            except (Damaged, NotFound):
                 if before <= self._repository.index.listed().keys():
                     raise
-                self.look()  # another collector had adopted the same packs, and was quicker
+            except WouldBeLost:
+                pass  # copies by another collector came to the catalog that we share
+            self.look()  # another collector had adopted the same packs, and was quicker
         return self._transfer(thorough)
 
     def _transfer(self, thorough: bool) -> Moved:

@@ -4,7 +4,8 @@ Actors are writers, collectors, one that forgets, one that undeletes, one that r
 is one call to the backend; any actor may take the next one. A crash is an actor that takes no
 further step, so every prefix of every run is a crash that was looked at; and as a collector may
 fence whom it likes (no clock decides safety), so is every way in which a dead or slow writer is
-taken for dead. What a collector condemns is a guess: any pack, or any two.
+taken for dead. What a collector condemns is a guess: any pack, or any two. A commit without an
+answer, which may still arrive, is a writer that is about to commit: it stays announced.
 
 Objects are A, and B that may be stored as a delta onto A. What must hold in every state: each
 object of each snapshot that has a file lies in a listed pack, with its base.
@@ -38,6 +39,7 @@ VARIANTS = {
     "condemned after packs": "the writer lists packs, then what is condemned",
     "collector condemned after packs": "the collector lists packs, then what is condemned",
     "announced late": "the writer puts its session after it has read what is condemned",
+    "withdrawn unanswered": "a writer ends its session while its commit may still arrive",
     "commit over": "the commit replaces what has its key",
     "late adoption": "the collector deletes what was condemned after it listed the sessions",
     "left to others": "the collector copies objects out of its packs, no others that stand on them",
@@ -153,12 +155,14 @@ class Model:
             after[me + PUT] = 0
         elif place == 4:
             after[INDEX] |= 1 << WRITER + number
-        elif place == 5:
-            if not state[KEYS + 2 + number] or self._variant == "commit over":
-                after[KEYS + 2 + number] = WANTS[number]
         else:
-            after[SESSIONS] &= ~(1 << number)
-            after[me] = DONE
+            if (place == 5) != (self._variant == "withdrawn unanswered"):
+                if not state[KEYS + 2 + number] or self._variant == "commit over":
+                    after[KEYS + 2 + number] = WANTS[number]
+            else:
+                after[SESSIONS] &= ~(1 << number)
+            if place == 6:
+                after[me] = DONE
         yield after
 
     def _writer_order(self) -> tuple[Step, Step, Step]:

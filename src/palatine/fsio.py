@@ -270,6 +270,15 @@ def remove_all(paths: Iterable[Path]) -> None:
         sync_directory(directory)
 
 
+@contextlib.contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Keep others who do the same away, where the file system has locks for directories."""
+    with opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+
+
 def is_locked(path: Path) -> bool:
     """Whether somebody holds a file's flock, as far as this system can tell.
 

@@ -9,12 +9,10 @@ that is still there.) Before, nothing has a name: an export that is killed leave
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -94,7 +92,7 @@ class OutputFile:
         digest = self._hasher.hexdigest()
         with translated(self.path):
             self._file.sync()
-            with _locked(self.path.parent):
+            with fsio.locked_directory(self.path.parent):
                 check_free(self.path, self._force)
                 fsio.remove(sibling(self.path))
                 if self._force:
@@ -149,12 +147,3 @@ def _is_left(beside: Path, path: Path) -> bool:
     found = parse(data)
     is_mine = found is not None and found[1] == os.fsencode(path.name)
     return (is_mine or _BARE.fullmatch(data) is not None) and not beside.is_symlink()
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep others who name files here away, where the file system has locks for directories."""
-    with fsio.opened(directory, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield

@@ -8,6 +8,8 @@ is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +80,17 @@ class Remotes:
             raise UsageError(
                 f"{name!r} is not a remote's name", "use 1 to 64 letters, digits, '.', '_' or '-'"
             )
-        if name in self.all():
-            raise Exists(f"there is a remote {name!r} already", f"pal remote remove {name}")
-        self._write(name, absolute(remote))
+        with self._changing() as own:
+            if name in own:
+                raise Exists(f"there is a remote {name!r} already", f"pal remote remove {name}")
+            own[name] = absolute(remote)
 
     def remove(self, name: str) -> None:
         """Remove a remote; its repository is not touched. Raises UsageError."""
-        if name not in self.all():
-            raise UsageError(f"there is no remote {name!r}", "pal remote lists them")
-        self._write(name, None)
+        with self._changing() as own:
+            if name not in own:
+                raise UsageError(f"there is no remote {name!r}", "pal remote lists them")
+            del own[name]
 
     def find(self, text: str | None) -> Named:
         """Return a remote by name or URL; without either the only one, or `origin`.
@@ -110,24 +114,22 @@ class Remotes:
 
     def check(self, named: Named, identity: Identity) -> None:
         """Remember which repository a name stands for; raises Refused when it is another one."""
-        known = named.remote.id
-        if known and known != identity.id:
-            raise Refused(
-                f"{named.name} is another repository than it was: {identity.id} instead of {known}",
-                f"if that is meant: pal remote remove {named.name}, then add it again",
-            )
-        if named.name and not known:
-            self._write(named.name, msgspec.structs.replace(named.remote, id=identity.id))
+        _check_same(named.name, named.remote, identity)
+        if named.name and not named.remote.id:
+            with self._changing() as own:
+                now = own.get(named.name)
+                if now is not None and now.url == named.remote.url:
+                    _check_same(named.name, now, identity)
+                    own[named.name] = msgspec.structs.replace(now, id=identity.id)
 
-    def _write(self, name: str, remote: Remote | None) -> None:
-        found = self._read()
-        own = found.repositories.setdefault(self._id, {})
-        if remote is None:
-            own.pop(name, None)
-        else:
-            own[name] = remote
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Remote]]:
+        """Give the remotes to change; they are written when the block ends without an error."""
         fsio.make_directories(self._file.parent)
-        fsio.replace(self._file, msgspec.json.encode(found) + b"\n")
+        with fsio.locked_directory(self._file.parent):
+            found = self._read()
+            yield found.repositories.setdefault(self._id, {})
+            fsio.replace(self._file, msgspec.json.encode(found) + b"\n")
 
     def _read(self) -> _File:
         try:
@@ -143,3 +145,11 @@ class Remotes:
         if found.palatine != _VERSION:
             raise UsageError(f"{self._file} was written by a newer palatine", "upgrade palatine")
         return found
+
+
+def _check_same(name: str, remote: Remote, identity: Identity) -> None:
+    if remote.id and remote.id != identity.id:
+        raise Refused(
+            f"{name} is another repository than it was: {identity.id} instead of {remote.id}",
+            f"if that is meant: pal remote remove {name}, then add it again",
+        )

@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_large_file_is_written_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(fsio, "begin_writeback", asked.append)
+    monkeypatch.setattr(fsio.durable, "begin_writeback", asked.append)
     with OutputFile(tmp_path / "out") as file:
         for _ in range(40):
             file.write(bytes(1 << 20))

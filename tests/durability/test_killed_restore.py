@@ -53,6 +53,7 @@ def watched(function):
 for name in ("exchange", "rename", "rename_directory", "remove", "remove_tree", "replace",
              "hard_link", "sync_file_system", "sync_directory"):
     setattr(fsio, name, watched(getattr(fsio, name)))
+fsio.durable.sync_directory = fsio.sync_directory
 fsio.NewFile.rename = watched(fsio.NewFile.rename)
 os.unlink = watched(os.unlink)
 

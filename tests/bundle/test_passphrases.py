@@ -110,6 +110,6 @@ def test_nothing_typed_and_nothing_piped() -> None:
     assert "TOLD no passphrase was typed | --passphrase-file FILE" in seen
     done = subprocess.run(
         [sys.executable, "-c", script(False)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     assert "TOLD the passphrase is empty" in done.stdout

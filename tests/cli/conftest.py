@@ -79,7 +79,7 @@ class Pal:
     ) -> Done:  # fmt: skip
         ran = subprocess.run(
             self.command(*arguments), cwd=self.root, env={**self.environment, **(env or {})},
-            timeout=60, check=False, **{"capture_output": True, **options},
+            timeout=240, check=False, **{"capture_output": True, **options},
         )  # fmt: skip
         done = Done(ran.returncode, ran.stdout or b"", ran.stderr or b"")
         assert b"Traceback" not in done.stderr, done.err

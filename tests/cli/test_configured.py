@@ -158,6 +158,6 @@ def test_a_lock_that_is_held(pal: Pal, alpha: Path) -> None:
         )
         pal("snapshot", alpha, "--palace", "other", "--lock-timeout", "0")
     finally:
-        holder.communicate(timeout=30)
+        holder.communicate(timeout=240)
     pal("snapshot", alpha, "--lock-timeout", "0")
     assert "--lock-timeout" in pal("snapshot", alpha, "--lock-timeout", "-1", code=2).err

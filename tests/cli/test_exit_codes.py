@@ -315,7 +315,7 @@ def test_no_two_writers_trip_over_each_other(own: Pal) -> None:
     (own.root / "beta").mkdir()
     running = [own.start("snapshot", "beta", "--force", "--palace", "beta") for _ in range(2)]
     for process in running:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=240)
         assert process.returncode == 0, error  # the second waits for the first
     assert len(own("log", "beta", "--json").result["snapshots"]) == 2
     own("verify", "--data")

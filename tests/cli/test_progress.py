@@ -126,7 +126,7 @@ def test_a_terminal_is_left_as_it_was(own: Pal) -> None:
     )  # fmt: skip
     os.close(theirs)
     seen = _everything(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=240) == 0
     assert b"snapshotting large" in seen
     assert seen.rstrip().endswith(b"added")
     assert seen.count(b"\x1b[?25l") == seen.count(b"\x1b[?25h")  # cursor hidden, shown again

@@ -25,7 +25,7 @@ def test_a_snapshot_that_is_interrupted(own: Pal, number: signal.Signals) -> Non
     process = own.start("snapshot", "large")
     _wait_for_data(own, process)
     process.send_signal(number)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=240)
     assert process.returncode == 130, error
     assert (out, error) == (b"", b"pal: interrupted\n")
     sessions = (own.repository / "sessions").rglob("*")
@@ -40,7 +40,7 @@ def test_an_interruption_is_an_error_object_with_json(own: Pal) -> None:
     process = own.start("snapshot", "large", "--json")
     _wait_for_data(own, process)
     process.send_signal(signal.SIGTERM)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=240)
     assert process.returncode == 130
     assert out == b""
     assert b'"code": "interrupted"' in error
@@ -53,7 +53,7 @@ def test_a_restore_that_is_interrupted_leaves_nothing(own: Pal) -> None:
     process = own.start("restore", "large", "out")
     _wait(lambda: any(own.root.glob(".out*/*.bin")), process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert set(own.root.iterdir()) == before
 
@@ -94,7 +94,7 @@ def test_a_pipe_that_is_closed_in_the_middle(kept: Pal) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=240) == 0
 
 
 def test_no_stdout_at_all(kept: Pal) -> None:

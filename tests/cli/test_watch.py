@@ -22,7 +22,7 @@ def heard(process: subprocess.Popen[bytes]) -> str:
 def ended(process: subprocess.Popen[bytes], number: signal.Signals) -> bytes:
     """End a process and return what it had still to say."""
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
     return error
 

@@ -114,7 +114,7 @@ def restoring(two: TwoGenerations, generation: str, moment: str) -> Iterator[sub
 
 def killed_at(two: TwoGenerations, generation: str, moment: str) -> None:
     with restoring(two, generation, moment) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL, errors
 
 

@@ -81,7 +81,7 @@ def at_work(root: Path) -> Iterator[None]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         assert process.returncode == 0
 
 

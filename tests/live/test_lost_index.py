@@ -46,7 +46,7 @@ def running(script: str, *arguments: object) -> Iterator[None]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         assert process.returncode == 0
 
 

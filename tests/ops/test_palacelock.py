@@ -38,7 +38,7 @@ class Holder:
         self._child.stdout.readline()
 
     def close(self) -> None:
-        self._child.communicate(timeout=30)
+        self._child.communicate(timeout=240)
 
 
 def hold(place: Place, says: str = '{"pid": 77, "command": "snapshot", "since_us": 0}') -> Holder:

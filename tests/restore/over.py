@@ -125,7 +125,7 @@ def another(code: str, *arguments: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
 
 
 def left_by_a_killed_service(path: Path, name: str) -> None:

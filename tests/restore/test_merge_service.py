@@ -71,7 +71,7 @@ def serving(*paths: Path) -> Iterator[dict[str, object]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield told
-        out, _ = process.communicate("end\n", timeout=60)
+        out, _ = process.communicate("end\n", timeout=240)
         told.update(json.loads(out))
 
 

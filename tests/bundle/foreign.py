@@ -35,10 +35,16 @@ def about(made: Made, **changed: Any) -> About:
     return About(**values | changed)
 
 
-def read(format_: Format, source: Path, staging: Path, skip_verify: bool = False) -> Found:
+def read(
+    format_: Format,
+    source: Path,
+    staging: Path,
+    skip_verify: bool = False,
+    limits: Limits = LIMITS,
+) -> Found:
     """Read an archive into a new directory."""
     staging.mkdir()
-    return format_.read(source, staging, opener(LIMITS, None, skip_verify), skip_verify)
+    return format_.read(source, staging, opener(limits, None, skip_verify), skip_verify)
 
 
 def written(format_: StreamFormat, directory: Path, said: About) -> tuple[bytes, tuple[str, ...]]:

@@ -14,7 +14,13 @@ from palatine.errors import PalatineError
 from palatine.ops.intake import Request
 
 
-def refused(place: Place, data: bytes, *words: str, limits: Limits | None = None) -> PalatineError:
+def refused(
+    place: Place,
+    data: bytes,
+    *words: str,
+    limits: Limits | None = None,
+    skip_verify: bool = False,
+) -> PalatineError:
     """Assert that no verb takes a bundle, and that nothing outside the repository was written.
 
     Returns the error of import, whose message has these words.
@@ -22,7 +28,7 @@ def refused(place: Place, data: bytes, *words: str, limits: Limits | None = None
     file = place.root / "hostile.tar.zst"
     file.write_bytes(data)
     before = _outside(place)
-    request = Request(file, limits=limits or Limits())
+    request = Request(file, limits=limits or Limits(), skip_verify=skip_verify)
     with place.open() as repository:
         with pytest.raises(PalatineError) as caught:
             repository.import_bundle(request)

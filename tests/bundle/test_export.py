@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 from random import Random
+from typing import Any
 
 import pytest
 from tests.bundle.archives import check_sums, exported, manifest, unpacked
@@ -13,9 +15,11 @@ from tests.bundle.crypting import age, age_key
 from tests.support import Place, damage_frames
 
 from palatine.bundle.age.keys import Passphrase, lock_of
+from palatine.bundle.limits import Limits
 from palatine.errors import Damaged, Exists, Refused, UsageError
 from palatine.ids import Kind
 from palatine.ops.export import Exported, Request
+from palatine.ops.intake import Request as Import
 from palatine.redact.tree import Options as Redact
 from palatine.testing.builders import differences, state_of
 from palatine.testing.families import FAMILIES
@@ -266,3 +270,25 @@ def test_what_an_import_will_refuse_is_told(place: Place, monkeypatch: pytest.Mo
     (place.palace / "noise").write_bytes(Random(1).randbytes(3 << 20))
     place.snapshot()
     assert asked(place, "other").notices == ()
+
+
+@pytest.mark.parametrize("how", [{}, {"redact": Redact()}, {"format": "nexo"}], ids=str)
+def test_names_that_some_systems_cannot_tell_are_told(place: Place, how: dict[str, Any]) -> None:
+    (place.palace / "d").mkdir()
+    for name in ("d/Ä", "d/x", "X", "e"):
+        (place.palace / name).write_text(name)
+    place.snapshot()
+    assert [one for one in asked(place, "plain", **how).notices if "case" in one] == []
+    (place.palace / "d" / "a\u0308").write_text("the same to some systems")
+    place.snapshot()
+    done = asked(place, **how)
+    (told,) = [one for one in done.notices if "--allow-case-folding" in one]
+    assert told in place.notices.said
+    assert "Ä" in told or "a\u0308" in told or "\\xc3\\x84" in told
+    file = done.file.rename(done.file.with_name("alone"))
+    strict = Import(file, "other", format=str(how.get("format", "native")))
+    with place.open() as repository:
+        with pytest.raises(Refused, match="case"):
+            repository.import_bundle(strict)
+        folding = dataclasses.replace(strict, limits=Limits(allow_case_folding=True))
+        assert repository.import_bundle(folding).fresh

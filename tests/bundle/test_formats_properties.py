@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -10,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.bundle import theirs_nexo, theirs_trusty
 from tests.bundle.foreign import content, read
@@ -20,7 +21,8 @@ from palatine.bundle.formats.base import About, StreamFormat
 from palatine.bundle.formats.nexo import Nexo
 from palatine.bundle.formats.registry import FORMATS, by_name
 from palatine.bundle.formats.trusty import Trusty
-from palatine.errors import UsageError
+from palatine.bundle.limits import Limits
+from palatine.errors import Refused, UsageError
 from palatine.testing.builders import State, differences, state_of
 
 SAID = About("ana", "default", "trusty", "ab" * 32, 1_778_288_523_123_456, "0.1.0")
@@ -41,6 +43,7 @@ TREES = st.recursive(
     max_leaves=12,
 )
 SETTINGS = settings(max_examples=count(60, 300))
+FOLDING = Limits(allow_case_folding=True)
 
 
 def grow(top: bytes, tree: dict[bytes, object]) -> None:
@@ -69,8 +72,16 @@ def write(format_: StreamFormat, palace: Path, out: Path) -> tuple[str, ...]:
     return notes
 
 
+def check_told_of_case(format_: StreamFormat, archive: Path, notes: tuple[str, ...]) -> None:
+    """Assert that the option is named that reading needs, and only then."""
+    told = any("--allow-case-folding" in note for note in notes)
+    with pytest.raises(Refused) if told else contextlib.nullcontext():
+        read(format_, archive, archive.parent / "strict")
+
+
 @SETTINGS
 @given(TREES)
+@example({b"A": b"", b"a": b"", b"d": {b"\xc3\x84": b"", b"\xc3\xa4": b""}})
 def test_trusty_holds_all_but_symlinks(tree: dict[bytes, object]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         top = Path(scratch)
@@ -87,28 +98,31 @@ def test_trusty_holds_all_but_symlinks(tree: dict[bytes, object]) -> None:
         lost = content(palace).keys() - extracted.keys()
         assert bool(lost) == any("left out" in note for note in notes)
         theirs_trusty.restore(top / "a.tar.gz", top / "fresh")
-        found = read(Trusty(), top / "a.tar.gz", top / "s")
+        found = read(Trusty(), top / "a.tar.gz", top / "s", limits=FOLDING)
         assert differences(extracted, state_of(found.path)) == []
+        check_told_of_case(Trusty(), top / "a.tar.gz", notes)
 
 
 @SETTINGS
 @given(TREES)
+@example({b"A": b"", b"a": b"", b"d": {b"\xc3\x84": b"", b"\xc3\xa4": b""}})
 def test_nexo_holds_regular_files(tree: dict[bytes, object]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         top = Path(scratch)
         palace = top / "ana"
         grow(bytes(palace), tree)
-        told = "\n".join(write(Nexo(), palace, top / "a.tar.zst"))
+        notes = write(Nexo(), palace, top / "a.tar.zst")
         assert set(theirs_nexo.verify(top / "a.tar.zst").values()) == {True}
-        found = read(Nexo(), top / "a.tar.zst", top / "s")
+        found = read(Nexo(), top / "a.tar.zst", top / "s", limits=FOLDING)
         assert found.unverified == ()
         before, after = _files(palace), _files(found.path)
         held = {path: one for path, one in before.items() if path in after}
         assert differences(held, {path: one for path, one in after.items() if path in before}) == []
         for path in before.keys() - after.keys():
-            assert "UTF-8" in told, path
+            assert "UTF-8" in "\n".join(notes), path
         extra = after.keys() - before.keys()
         assert all(b"refs/heads" in path or b"objects/info" in path for path in extra)
+        check_told_of_case(Nexo(), top / "a.tar.zst", notes)
 
 
 def _files(top: Path) -> dict[bytes, State]:

@@ -4,14 +4,18 @@ The order at the end, under a lock on the directory: what was written is synced;
 removed; the bundle gets its name, in one step; the new `.sha256` is written. Whenever that stops, a
 file under the bundle's name is whole, and a `.sha256` beside it is its own: the worst that a crash
 leaves is a bundle without one. (Were it written first, it would stand beside the old bundle while
-that is still there.) Before, nothing has a name: an export that is killed leaves nothing.
+that is still there.) Before, nothing has a name: an export that is killed leaves nothing. Where the
+system has no nameless files, and for directories, there is a temporary name, and the next export
+removes what a killed one left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -26,6 +30,9 @@ SUFFIX = ".sha256"
 _BARE = re.compile(rb"[0-9a-f]{64}")
 _AHEAD = 16 << 20
 """Bytes after which the system is asked to write what it has, so that the sync finds little."""
+
+_LEFT = 24 * 60 * 60
+"""Seconds after which what nobody holds was left: not every file system has locks."""
 
 
 SumLine = Callable[[str, str], bytes]
@@ -71,7 +78,9 @@ class OutputFile:
         check_free(self.path, force)
         with translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self.path.parent)
             self._file = fsio.NewFile(self.path.parent)
+            self._file.lock()
 
     @property
     def size(self) -> int:
@@ -147,3 +156,27 @@ def _is_left(beside: Path, path: Path) -> bool:
     found = parse(data)
     is_mine = found is not None and found[1] == os.fsencode(path.name)
     return (is_mine or _BARE.fullmatch(data) is not None) and not beside.is_symlink()
+
+
+def sweep(directory: Path) -> None:
+    """Remove what our killed processes left in a directory; what will not go is left there."""
+    with contextlib.suppress(OSError):
+        left = [path for path in directory.iterdir() if path.name.startswith(fsio.TEMPORARY_PREFIX)]
+        now = fsio.time_at(directory) if left else 0.0
+        for path in left:
+            with contextlib.suppress(OSError):
+                _remove_left(path, now)
+
+
+def _remove_left(path: Path, now: float) -> None:
+    status = path.lstat()
+    kind = stat.S_IFMT(status.st_mode)
+    old = now - status.st_mtime > _LEFT
+    if not old or status.st_uid != os.geteuid() or kind not in (stat.S_IFREG, stat.S_IFDIR):
+        return
+    if fsio.is_locked(path):
+        return
+    if kind == stat.S_IFDIR:
+        fsio.remove_tree(path)
+    else:
+        fsio.remove(path)

@@ -148,6 +148,9 @@ class Seen:
             self._db.close()
             self._db = None
 
+    def __del__(self) -> None:
+        self.clear()
+
     def _known(self, key: bytes) -> bool:
         if key in self._names:
             return True
@@ -158,7 +161,7 @@ class Seen:
     def _spill(self) -> None:
         if self._db is None:
             # without a name: a file of SQLite's own, gone when it is closed or the process ends
-            self._db = sqlite3.connect("", isolation_level=None)
+            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA cache_size=-8000")
             self._db.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
         rows = ((key,) for key in sorted(self._names))

@@ -9,8 +9,18 @@ from typing import NamedTuple
 
 from palatine.bundle.age.keys import Keys
 from palatine.bundle.limits import Guard, Limits
-from palatine.bundle.native.manifest import LINE_MAX, MANIFEST, Head, ManifestReader
+from palatine.bundle.native.manifest import (
+    BEGINNING,
+    LINE_MAX,
+    MANIFEST,
+    OUTSIDE,
+    PALACE,
+    SUMS,
+    Head,
+    ManifestReader,
+)
 from palatine.bundle.opening import Container, opened
+from palatine.bundle.tar.names import shown
 from palatine.bundle.tar.read import Kind, members
 from palatine.errors import FormatTooNew, Malformed, PathNotFound, SourceError, UsageError
 
@@ -23,7 +33,8 @@ FORMATS = {
 """Which tool writes archives of a sort, where palatine did not."""
 _OXIOS = "oxios"
 _MANIFEST = "manifest.json"
-_FIRST = b'{"palatine_bundle":'
+_OURS = (PALACE, OUTSIDE, SUMS)
+"""What lies at the top of a native bundle besides the manifest, and of no bundle of nexo."""
 
 
 class Lying(NamedTuple):
@@ -75,9 +86,17 @@ def _file(path: Path, limits: Limits, keys: Keys) -> Lying:
     with opened(path, limits, keys) as file:
         container = file.container
         if container in (Container.ZSTD, Container.GZIP, Container.TAR):
-            head = peek(file.stream, limits)
+            first, head = peek(file.stream, limits)
             if head is not None:
                 return Lying(path, NATIVE, head)
+            # an archive of trusty-memory may have a palace of that name at its top
+            if container != Container.GZIP and first.partition(b"/")[0] in _OURS:
+                raise Malformed(
+                    f"{path} is a native bundle without its manifest: {shown(first)} comes first,"
+                    f" where {_MANIFEST} belongs; it was lost, or the archive was packed again",
+                    "get a whole copy of it; or unpack it with tar, have `sha256sum -c SHA256SUMS`"
+                    " check what is there, and take a snapshot of that",
+                )
     if container not in FORMATS:
         raise Malformed(f"{path} is not a bundle, nor an archive of a tool that is known here")
     return Lying(path, FORMATS[container])
@@ -99,8 +118,8 @@ def _all(directory: Path, limits: Limits, keys: Keys) -> Iterator[Lying]:
             yield _file(path, limits, keys)
 
 
-def peek(stream: Guard, limits: Limits) -> Head | None:
-    """Return the head of a native bundle's manifest; None for another tool's archive.
+def peek(stream: Guard, limits: Limits) -> tuple[bytes, Head | None]:
+    """Return the first name in an archive, and of a native bundle its manifest's head.
 
     Raises Damaged, Malformed, FormatTooNew, Refused.
     """
@@ -111,15 +130,16 @@ def peek(stream: Guard, limits: Limits) -> Head | None:
         raise
 
 
-def _peeked(stream: Guard, limits: Limits) -> Head | None:
-    member = next(members(stream, limits, distinct=False), None)
+def _peeked(stream: Guard, limits: Limits) -> tuple[bytes, Head | None]:
+    found = members(stream, limits, distinct=False)
+    member = next((one for one in found if one.name), None)  # the archive's root has none
     if member is None or member.name != MANIFEST or member.kind != Kind.FILE:
-        return None
+        return (member.name if member else b""), None
     line = bytearray()
     while len(line) <= LINE_MAX and (data := member.read(1 << 16)):
         line += data
-        if not line.startswith(_FIRST[: len(line)]):
-            return None
+        if not line.startswith(BEGINNING[: len(line)]):
+            return member.name, None
         if b"\n" in data:
             break
-    return ManifestReader(io.BytesIO(line)).head
+    return member.name, ManifestReader(io.BytesIO(line)).head

@@ -59,6 +59,13 @@ CaseFolding = Annotated[
         "--allow-case-folding", help="Take names that differ only in case; Linux holds them."
     ),
 ]
+SkipVerify = Annotated[
+    bool,
+    typer.Option(
+        "--skip-verify",
+        help="Other tools' formats only: take also what is not as its digests say.",
+    ),
+]
 _SIZE = re.compile(r"(\d{1,15})([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
 
 

@@ -22,6 +22,7 @@ from palatine.ops.restoring import Request as RestoreRequest
 from palatine.ops.temporary import Terms, scratch_directory, temporary_repository
 from palatine.redact.report import Report
 from palatine.redact.tree import redact_tree
+from palatine.restore.fresh import translated
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
 
@@ -115,7 +116,8 @@ def _write_foreign(
     assert request.target is not None
     target, stats, notes = request.target.absolute(), stored.snapshot.stats, [""]
     if isinstance(format, PathFormat):
-        told = format.write(palace, about(stored, (), report), target, request.force)
+        with translated(target):
+            told = format.write(palace, about(stored, (), report), target, request.force)
         return Exported(stored, stats, format.name, target, notices=told)
     assert isinstance(format, StreamFormat)
     stream = format

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from palatine.bundle.files import OutputFile, SumLine, sum_line
 from palatine.bundle.limits import beyond
 from palatine.bundle.native import write as native
-from palatine.bundle.native.manifest import Head
+from palatine.bundle.tar.names import shown
 from palatine.bundle.zstd.write import LEVEL, Sink, ZstdWriter
 from palatine.model.snapshot import Stats
 from palatine.restore.fresh import translated
@@ -82,7 +82,7 @@ def write_native(
     redacted: dict[str, Any] | None = None,
 ) -> Exported:
     """Write a snapshot that a repository holds as a native bundle."""
-    heads: list[Head] = []
+    done: list[native.Written] = []
 
     def write(sink: Sink) -> None:
         threads = repository.settings.workers
@@ -92,18 +92,27 @@ def write_native(
                 repository.reporter,
             )  # fmt: skip
             with translated(target):  # the scratch files, too, may fill the disk
-                heads.append(native.write(task, out))
+                done.append(native.write(task, out))
 
     assert request.target is not None
     target = request.target.absolute()
     size, digest = put(request, write)
-    notices = tuple(
-        f"import and restore of it will need {option}" for option in beyond(heads[0].data, size)
-    )
     encrypted = request.lock is not None
     return Exported(
-        stored, stored.snapshot.stats, NATIVE, target, size, digest, encrypted, notices=notices
-    )
+        stored, stored.snapshot.stats, NATIVE, target, size, digest, encrypted,
+        notices=tuple(_needed(done[0], size)),
+    )  # fmt: skip
+
+
+def _needed(done: native.Written, size: int) -> Iterator[str]:
+    """Yield what will be needed to take in a bundle of so many bytes."""
+    for option in beyond(done.head.data, size):
+        yield f"import and restore of it will need {option}"
+    if done.clash:
+        yield (
+            f"import and restore of it will need --allow-case-folding: {shown(done.clash)} differs"
+            " from another name only in case or in the spelling of accents"
+        )
 
 
 def put(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from palatine.bundle.files import sibling
 from palatine.bundle.formats import registry as formats
-from palatine.bundle.formats.base import Found
+from palatine.bundle.formats.base import Found, shown
 from palatine.capture.outcomes import Taken
 from palatine.capture.palace import Before, Captured, Options, capture
 from palatine.capture.signatures import Signatures
 from palatine.errors import Malformed, SourceError, UsageError
 from palatine.layouts import registry as layouts
 from palatine.model.names import check_label, split_palace
-from palatine.model.snapshot import Artifact, Snapshot, Stats
+from palatine.model.snapshot import Artifact, Missing, Snapshot, Stats
 from palatine.ops import parts
 from palatine.ops.intake import Imported, Request, Sink, checked, kept
 from palatine.ops.places import user
@@ -39,6 +41,10 @@ def import_foreign(repository: Repository, request: Request, format: str, cache:
             found = one.read(request.file, staging, opener, request.skip_verify)
         finally:
             repository.reporter.end()
+        beside = sibling(request.file)
+        if request.skip_verify and beside.exists():
+            told = f"{beside.name} beside it was not compared with it"
+            found = replace(found, unverified=(*found.unverified, told))
         return _captured(repository, request, found, format)
 
 
@@ -55,11 +61,9 @@ def _captured(repository: Repository, request: Request, found: Found, format: st
             found.path, Sink(repository, writer), repository.config.chunking, Options(),
             Before(clock.now_ns(), signatures, None, clock), repository.reporter,
         )  # fmt: skip
-        if captured.findings.missing:
-            first = captured.findings.missing[0]
-            raise SourceError(f"{os.fsdecode(first.path)} was unpacked, but {first.reason}")
+        _check_read(captured, request)
         writer.flush()
-        made = _snapshot(request, found, captured, (tenant, palace, time_us, writer.added))
+        made = _snapshot(request, found, captured, (tenant, palace, time_us))
         layout = layouts.of_name(found.layout)
         made = parts.completed(made, layout, parts.Gathered(), repository, None)
         stored, fresh = kept(
@@ -67,8 +71,29 @@ def _captured(repository: Repository, request: Request, found: Found, format: st
         )
         return Imported(
             request.file, stored, fresh, writer.added, format, why="it was no snapshot before",
-            notes=found.notes, unverified=found.unverified,
+            notes=found.notes,
+            unverified=(*found.unverified, *map(_lacking, captured.findings.missing)),
         )  # fmt: skip
+
+
+def _check_read(captured: Captured, request: Request) -> None:
+    """Raise SourceError for what was unpacked and is not kept.
+
+    Only a database that cannot be read may be left out, as it is of a live palace: the snapshot
+    says that it lacks it. (Where it is all there is, capture has raised an error.)
+    """
+    for one in captured.findings.missing:
+        unread = isinstance(captured.databases.get(one.path), Missing)
+        if not unread or request.whole:
+            hint = "pal import takes the rest of it" if unread else ""
+            raise SourceError(f"{os.fsdecode(one.path)} was unpacked, but {one.reason}", hint)
+
+
+def _lacking(one: Missing) -> str:
+    return (
+        f"{shown(one.path)} is not in the snapshot: {one.reason}; only the archive has what there"
+        " is of it"
+    )
 
 
 def _name(request: Request, found: Found, format: str) -> tuple[str, str]:
@@ -85,9 +110,9 @@ def _name(request: Request, found: Found, format: str) -> tuple[str, str]:
 
 
 def _snapshot(
-    request: Request, found: Found, captured: Captured, what: tuple[str, str, int, int]
+    request: Request, found: Found, captured: Captured, what: tuple[str, str, int]
 ) -> Snapshot:
-    tenant, palace, time_us, added = what
+    tenant, palace, time_us = what
     counts = captured.counts
     place = request.file.absolute()
     if not found.path.is_dir():
@@ -111,8 +136,9 @@ def _snapshot(
         owner=captured.owner,
         root=captured.root,
         outside=(),
-        stats=Stats(counts.files, counts.directories, counts.symlinks, counts.size, added),
+        # what it added is left out: imported again, it is to be the same snapshot
+        stats=Stats(counts.files, counts.directories, counts.symlinks, counts.size, 0),
         artifacts=tuple(sorted(databases, key=lambda one: one.path)),
-        missing=(),
+        missing=tuple(sorted(captured.findings.missing, key=lambda gap: gap.path)),
         program=PROGRAM,
     )

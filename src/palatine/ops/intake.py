@@ -36,6 +36,7 @@ class Request:
     `palace` is a name for it, without one it keeps its own. `tags` are put on it, besides those it
     had when it was exported. `format` is what the user says it is; without it, that is recognised.
     `skip_verify`: another tool's archive is taken also where it is not what its digests say.
+    `whole`: it is not taken when a database in it cannot be read; else the rest of it is.
     """
 
     file: Path
@@ -45,6 +46,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     format: str | None = None
     skip_verify: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Imported:
     redacted: bool = False
     notes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was kept that was there; what a snapshot lacked before is no matter."""
+        return self.format == NATIVE or self.stored.snapshot.complete
 
     @property
     def same(self) -> bool:

@@ -36,6 +36,7 @@ def restore_file(
             f"there is no repository for the snapshot of what is at {request.target} now",
             "make one with: pal init",
         )
+    file = replace(file, whole=True)
     if request.mode == Mode.MERGE and not request.dry_run:
         assert in_use is not None
         imported = take(in_use, file, terms.cache)

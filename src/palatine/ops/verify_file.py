@@ -6,14 +6,12 @@ archive, manifest, every hash, the holes, and at the end the snapshot's own id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from palatine.bundle.native.intake import Intake
 from palatine.bundle.native.manifest import Head
-from palatine.bundle.native.matching import Arrived, NativeBundle
+from palatine.bundle.native.matching import NativeBundle
 from palatine.bundle.opening import Opened, check_beside, opened
 from palatine.bundle.recognise import NATIVE, recognise
 from palatine.errors import Damaged, FormatTooNew, NoKey
@@ -21,8 +19,8 @@ from palatine.events import SILENT, Reporter
 from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.config import Chunking
 from palatine.model.names import join_palace
-from palatine.model.snapshot import Health, encode_snapshot_file
-from palatine.ops import health
+from palatine.model.snapshot import encode_snapshot_file
+from palatine.ops.bundle_health import Databases
 from palatine.ops.intake import Request
 from palatine.ops.temporary import scratch_directory
 
@@ -73,7 +71,7 @@ def verify_file(
         report = replace(report, file=found.path, format=found.format)
         request = replace(request, file=found.path)
         if found.format != NATIVE:
-            return _foreign(request, found.format, cache, report)
+            return _foreign(request, found.format, (cache, check), report)
         with opened(found.path, limits, request.keys) as file:
             report = replace(report, encrypted=file.encrypted)
             return _native(request, file, (cache, check, reporter), report)
@@ -115,9 +113,9 @@ def _native(
             intake = Intake(_Names(Digest(head.digest)), Chunking(), reporter)
             if check:
                 with scratch_directory(cache) as scratch:
-                    databases = _Databases(scratch)
+                    databases = Databases(scratch)
                     made = intake.take(head, databases.through(bundle.entries()))
-                report = databases.told(report)
+                report = _with_databases(report, databases)
             else:
                 made = intake.take(head, bundle.entries())
             file.finish()
@@ -153,16 +151,34 @@ def _told(report: FileReport, head: Head, file: Opened, object_id: str) -> FileR
     )  # fmt: skip
 
 
-def _foreign(request: Request, format: str, cache: Path, report: FileReport) -> FileReport:
+def _foreign(
+    request: Request, format: str, how: tuple[Path, bool], report: FileReport
+) -> FileReport:
     from palatine.bundle.formats import registry
 
+    cache, check = how
     with scratch_directory(cache) as staging:
         opener = registry.opener(request.limits, request.keys)
         found = registry.by_name(format).read(request.file, staging, opener, False)
+        report = replace(
+            report, seen=True, time_us=found.time_us, notes=found.notes,
+            palace=join_palace(found.tenant, found.palace) if found.palace else "",
+            checked=(f"it is whole as far as {format} lets one tell",), unchecked=found.unverified,
+        )  # fmt: skip
+        if check:
+            databases = Databases(staging)
+            databases.below(found.path)
+            report = _with_databases(report, databases)
+    return report
+
+
+def _with_databases(report: FileReport, databases: Databases) -> FileReport:
+    many = "database" if databases.sound == 1 else "databases"
+    checked = (f"SQLite found {databases.sound} {many} sound",) if databases.sound else ()
     return replace(
-        report, seen=True, palace=join_palace(found.tenant, found.palace) if found.palace else "",
-        time_us=found.time_us, checked=(f"it is whole as far as {format} lets one tell",),
-        unchecked=found.unverified, notes=found.notes,
+        report, checked=(*report.checked, *checked),
+        damage=(*report.damage, *databases.damage),
+        unchecked=(*report.unchecked, *databases.unchecked),
     )  # fmt: skip
 
 
@@ -183,54 +199,3 @@ class _Names:
 
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         raise Damaged(f"nothing was kept of {object_id.hex()}")
-
-
-class _Databases:
-    """Copies the databases in a bundle aside as they pass, and has SQLite check each."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._image = scratch / "image.db"
-        self._sound = 0
-        self._damage: list[str] = []
-        self._unchecked: list[str] = []
-
-    def through(self, entries: Iterator[Arrived]) -> Iterator[Arrived]:
-        """Yield the entries; each database is checked when the next is asked for."""
-        file: IO[bytes] | None = None
-        path = b""
-        try:
-            for one in entries:
-                if file is not None:
-                    self._judge(file, path)
-                    file = None
-                if one.content and one.content.head(len(health.MAGIC)) == health.MAGIC:
-                    path, file = one.path, self._image.open("wb")
-                    one.content.tap(file.write)
-                yield one
-            if file is not None:
-                self._judge(file, path)
-                file = None
-        finally:
-            if file is not None:
-                file.close()
-
-    def told(self, report: FileReport) -> FileReport:
-        """Return a report with what SQLite said."""
-        many = "database" if self._sound == 1 else "databases"
-        checked = (f"SQLite found {self._sound} {many} sound",) if self._sound else ()
-        return replace(
-            report, checked=(*report.checked, *checked),
-            damage=(*report.damage, *self._damage),
-            unchecked=(*report.unchecked, *self._unchecked),
-        )  # fmt: skip
-
-    def _judge(self, file: IO[bytes], path: bytes) -> None:
-        file.close()
-        verdict = health.quick_check(self._image)
-        name = path.decode("utf-8", "backslashreplace")
-        if verdict.health == Health.SOUND:
-            self._sound += 1
-        elif verdict.health == Health.DAMAGED:
-            self._damage.append(f"SQLite says of {name}: {verdict.words}")
-        else:
-            self._unchecked.append(f"{name} cannot be checked: {verdict.words}")

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from palatine import fsio
+from palatine.bundle.files import sweep
 from palatine.bundle.formats.base import (
     About,
     Found,
@@ -27,6 +28,7 @@ from palatine.bundle.formats.base import (
 )
 from palatine.bundle.formats.databases import (
     SIDECARS,
+    copy_whole,
     is_sqlite,
     make_single,
     stale_full_text,
@@ -39,6 +41,7 @@ from palatine.errors import Damaged, Exists, Malformed, PathNotFound, Refused, S
 _DATABASE = "ai-memory.db"
 _SKIP = "--skip-verify takes it as it is"
 _READ = 1 << 20
+_NOT_ITS_FAULT = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 class AiMemory(PathFormat):
@@ -78,9 +81,10 @@ class AiMemory(PathFormat):
         self.check_free(target, force)
         with tempfile.TemporaryDirectory(prefix="palatine-") as scratch:
             copy = Path(scratch) / _DATABASE
-            _copy_whole(source, copy)
+            copy_whole(source, copy)
             _settle(copy, notes)
             fsio.make_directories(target.parent)
+            sweep(target.parent)
             size, digest = _put(copy, target)
         manifest = {
             "snapshot": target.name, "sha256": digest, "bytes": size,
@@ -125,14 +129,6 @@ class AiMemory(PathFormat):
         )  # fmt: skip
 
 
-def _copy_whole(source: Path, copy: Path) -> None:
-    """Copy a database with what its sidecars hold of it."""
-    for suffix in ("", "-wal", "-journal"):
-        beside = Path(f"{source}{suffix}")
-        if beside.is_file() and not beside.is_symlink():
-            shutil.copyfile(beside, f"{copy}{suffix}")
-
-
 def _settle(copy: Path, notes: Notes) -> None:
     """Make it one file whose full-text index is right, as far as it can be opened."""
     if not is_sqlite(copy):
@@ -145,6 +141,10 @@ def _settle(copy: Path, notes: Notes) -> None:
         for name in stale_full_text(copy, rebuild=True):
             notes.say(f"the full-text index {name} did not match its table, and was rebuilt")
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_ITS_FAULT:
+            raise SourceError(
+                f"the database cannot be prepared in {copy.parent}: {error}"
+            ) from error
         notes.say(f"the database is damaged, and written as far as it is there: {error}")
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from palatine.bundle.files import check_free
+from palatine.bundle.native.manifest import BEGINNING
 from palatine.bundle.tar.read import Member
 from palatine.errors import Malformed, Refused, UsageError
 from palatine.ids import Buffer
@@ -206,6 +207,11 @@ def pretty(value: Mapping[str, Any]) -> bytes:
 
 def parsed(data: bytes, kind: type[T], what: str) -> T:
     """Return a manifest's value; fields we do not know are passed over. Raises Malformed."""
+    if data.startswith(BEGINNING):
+        raise Malformed(
+            f"{what} is that of a native bundle",
+            "leave out --format; if that is of no use, get a copy whose entries are in their order",
+        )
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

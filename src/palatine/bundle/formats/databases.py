@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def is_sqlite(path: Path) -> bool:
     """Whether a file begins as SQLite's databases do; encrypted ones do not."""
     with path.open("rb") as file:
         return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+
+
+def copy_whole(source: Path, copy: Path) -> None:
+    """Copy a database with what its sidecars hold of it."""
+    for suffix in ("", "-wal", "-journal"):
+        beside = Path(f"{source}{suffix}")
+        if beside.is_file() and not beside.is_symlink():
+            shutil.copyfile(beside, f"{copy}{suffix}")
 
 
 def make_single(path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from palatine import fsio
+from palatine.bundle.files import sweep
 from palatine.bundle.formats.walking import Item, Kind
 
 
@@ -42,6 +45,20 @@ def copy_items(
         complete()
     for old, new in reversed(directories):
         shutil.copystat(old, new)
+
+
+@contextlib.contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """Make a directory beside a name to work in, and remove it afterwards, and those left there."""
+    fsio.make_directories(target.parent)
+    sweep(target.parent)
+    scratch = target.with_name(f"{fsio.TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    scratch.mkdir(mode=fsio.DIRECTORY_MODE)
+    with fsio.locked_directory(scratch):
+        try:
+            yield scratch
+        finally:
+            fsio.remove_tree(scratch)
 
 
 def put_in_place(scratch: Path, target: Path) -> None:

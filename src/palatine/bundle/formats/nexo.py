@@ -94,7 +94,7 @@ class Nexo(StreamFormat):
         artifacts = [_described(one) for one in planned]
         data = pretty(_manifest(directory, about, artifacts, notes))
         with ZstdWriter(sink, LEVEL) as packed:
-            archive = TarWriter(packed, tarfile.GNU_FORMAT)
+            archive = TarWriter(packed, tarfile.GNU_FORMAT, notes)
             archive.add(plain_member(MANIFEST, len(data), 0o600), [data])
             for one, artifact in zip(planned, artifacts, strict=True):
                 info = plain_member(one.name.encode(), artifact.size_bytes, 0o600)

@@ -8,7 +8,6 @@ WAL beside it, which takes the place of a stale one.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +29,12 @@ from palatine.bundle.formats.base import (
 )
 from palatine.bundle.formats.counting import DirectoryImage
 from palatine.bundle.formats.databases import is_sqlite
-from palatine.bundle.formats.directories import copy_items, is_vacant, put_in_place
+from palatine.bundle.formats.directories import (
+    copy_items,
+    is_vacant,
+    put_in_place,
+    scratch_beside,
+)
 from palatine.bundle.formats.walking import (
     Item,
     Kind,
@@ -93,19 +97,16 @@ class Oxios(PathFormat):
         notes = Notes()
         target = target.absolute()
         self.check_free(target, force)
-        fsio.make_directories(target.parent)
-        scratch = target.with_name(f"{fsio.TEMPORARY_PREFIX}{secrets.token_hex(8)}")
         manifest = {
             "version": _VERSION, "created_at": rfc3339(about.moment),
             "oxios_version": f"palatine {about.program}",
             "sections": _sections(directory, notes),
         }  # fmt: skip
-        try:
+        with scratch_beside(target) as scratch:
+            made = scratch / "backup"
             items = _writable(directory, notes)
-            copy_items(directory, scratch, items, lambda: _complete(scratch, manifest))
-            put_in_place(scratch, target)
-        finally:
-            fsio.remove_tree(scratch)
+            copy_items(directory, made, items, lambda: _complete(made, manifest))
+            put_in_place(made, target)
         tell_outside(directory, notes)
         return notes.lines()
 
@@ -144,14 +145,14 @@ def _writable(directory: Path, notes: Notes) -> Iterator[Item]:
         yield item
 
 
-def _complete(scratch: Path, manifest: dict[str, object]) -> None:
+def _complete(made: Path, manifest: dict[str, object]) -> None:
     """Add the manifest, and an empty WAL beside each database."""
-    for item in walk(scratch):
+    for item in walk(made):
         wal = Path(f"{item.place}-wal")
         if item.kind is Kind.FILE and is_sqlite(item.place) and not wal.exists():
             wal.touch(mode=fsio.FILE_MODE)
             os.utime(wal, ns=(item.status.st_mtime_ns, item.status.st_mtime_ns))
-    (scratch / os.fsdecode(MANIFEST)).write_bytes(pretty(manifest))
+    (made / os.fsdecode(MANIFEST)).write_bytes(pretty(manifest))
 
 
 def _sections(directory: Path, notes: Notes) -> list[dict[str, object]]:

@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Iterable
 from typing import Literal
 
-from palatine.bundle.formats.base import Sink
+from palatine.bundle.formats.base import Notes, Sink
 from palatine.bundle.formats.walking import Item, Kind, contents
+from palatine.bundle.limits import Seen, folded
 from palatine.ids import Buffer
 
 _RECORD = 20 * tarfile.BLOCKSIZE
@@ -38,16 +39,27 @@ class GzipWriter:
 
 
 class TarWriter:
-    """Writes members to a sink, and the end of the archive when asked to."""
+    """Writes members to a sink, and the end of the archive when asked to.
 
-    def __init__(self, sink: Sink, form: Literal[0, 1, 2]) -> None:
+    Names that our own reader takes only when it is asked to are noted.
+    """
+
+    def __init__(self, sink: Sink, form: Literal[0, 1, 2], notes: Notes) -> None:
         """`form` is one of tarfile's formats."""
         self._sink = sink
         self._form = form
+        self._notes = notes
+        self._names = Seen()
         self._written = 0
 
     def add(self, info: tarfile.TarInfo, data: Iterable[bytes] = ()) -> None:
         """Write a member; `data` has as many bytes as its header says."""
+        name = os.fsencode(info.name).rstrip(b"/")
+        if not self._names.add(folded(name)):
+            self._notes.name(
+                "import and restore of it will need --allow-case-folding, because of names that"
+                " differ only in case or in the spelling of accents", name,
+            )  # fmt: skip
         self._write(info.tobuf(self._form, "utf-8", "surrogateescape"))
         size = 0
         for piece in data:

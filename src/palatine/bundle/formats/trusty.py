@@ -81,7 +81,7 @@ class Trusty(StreamFormat):
         palace_id, name = _identity(directory, about, notes)
         top = palace_id.encode() + b"/"
         packed = GzipWriter(sink)
-        archive = TarWriter(packed, tarfile.PAX_FORMAT)
+        archive = TarWriter(packed, tarfile.PAX_FORMAT, notes)
         add_item(archive, Item(b"", directory, Kind.DIRECTORY, directory.stat()), top)
         for item in walk(directory):
             tell_attributes(item, notes)

@@ -46,6 +46,9 @@ PALACE, OUTSIDE = b"palace", b"outside"
 LINE_MAX = 64 << 20
 """Bytes in the longest line that is read: a file with as many holes as a piece of a tree holds."""
 
+BEGINNING = b'{"palatine_bundle":'
+"""How a manifest begins: by this it is told from another tool's."""
+
 _ENTRIES = b',"entries":[\n'
 _END = b"]}\n"
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from palatine.bundle import sums
 from palatine.bundle.native.ahead import Ahead, Step
@@ -27,6 +27,7 @@ from palatine.bundle.native.manifest import (
 )
 from palatine.bundle.native.members import members
 from palatine.bundle.native.record import record_of
+from palatine.bundle.tar.names import Clashes
 from palatine.bundle.tar.write import END, Header, header, padding
 from palatine.bundle.zstd.write import ZstdWriter
 from palatine.errors import Malformed
@@ -60,14 +61,21 @@ class Task:
     reporter: Reporter = field(default=SILENT)
 
 
-def write(task: Task, out: ZstdWriter) -> Head:
-    """Write a snapshot's archive, and return the head of its manifest.
+class Written(NamedTuple):
+    """The head of the manifest, and the first name that some systems cannot tell from another."""
+
+    head: Head
+    clash: bytes
+
+
+def write(task: Task, out: ZstdWriter) -> Written:
+    """Write a snapshot's archive.
 
     Raises Damaged when the repository does not give what the snapshot holds.
     """
     with _scratch(task) as entries, _scratch(task) as hashes:
-        head = _write_manifest(task, out, entries, hashes)
-        task.reporter.begin("exporting", head.size)
+        written = _write_manifest(task, out, entries, hashes)
+        task.reporter.begin("exporting", written.head.size)
         try:
             _write_files(task, out, hashes)
         finally:
@@ -78,14 +86,16 @@ def write(task: Task, out: ZstdWriter) -> Head:
         for data in _read(hashes):
             out.write(data)
         out.write(padding(size) + END)
-        return head
+        return written
 
 
-def _write_manifest(task: Task, out: ZstdWriter, spool: IO[bytes], hashes: IO[bytes]) -> Head:
+def _write_manifest(task: Task, out: ZstdWriter, spool: IO[bytes], hashes: IO[bytes]) -> Written:
     snapshot = task.stored.snapshot
-    entries = EntriesWriter(spool)
+    entries, clashes, clash = EntriesWriter(spool), Clashes(), b""
     for member in members(task.source, snapshot):
         entries.add(member.listed(snapshot.owner))
+        if not clash and clashes.meets(member.path):
+            clash = member.path
     head = Head(
         palatine_bundle=FORMAT,
         digest=task.digest,
@@ -105,7 +115,7 @@ def _write_manifest(task: Task, out: ZstdWriter, spool: IO[bytes], hashes: IO[by
         out.write(data)
     out.write(padding(size))
     hashes.write(sums.line(hasher.hexdigest(), MANIFEST))
-    return head
+    return Written(head, clash)
 
 
 def _write_files(task: Task, out: ZstdWriter, hashes: IO[bytes]) -> None:

@@ -94,13 +94,17 @@ class Clashes:
 
     def take(self, path: bytes) -> None:
         """Raise Refused for a name that clashes with one before."""
+        if self.meets(path):
+            raise case_clash(path)
+
+    def meets(self, path: bytes) -> bool:
+        """Remember a name; return whether it clashes with one before."""
         directory, _, name = path.rpartition(b"/")
         while self._open and not _is_in(directory, self._open[-1][0]):
             self._open.pop()
         if not self._open or self._open[-1][0] != directory:
             self._open.append((directory, Seen()))
-        if not self._open[-1][1].add(folded(name)):
-            raise case_clash(path)
+        return not self._open[-1][1].add(folded(name))
 
 
 def _is_in(path: bytes, directory: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palatine.cli import filing, shapes, text
+from palatine.cli.failures import Incomplete, Reported
 from palatine.cli.invocation import Invocation, invocation
 from palatine.cli.taking import opened
 
@@ -20,6 +21,7 @@ EXAMPLES = (
     "pal import ~/.nexo-rs/snapshots/2f1c.tar.zst --format nexo",
 )
 EXIT_CODES = {
+    3: "done, but a database in another tool's archive cannot be read: it is named, and not kept",
     4: "FILE is damaged, or not what it should be; nothing of it is visible",
     5: "refused: FILE goes beyond a limit; the message says which, and how to raise it",
     10: "",
@@ -46,13 +48,7 @@ def import_(  # noqa: PLR0913 - each parameter is an option
     identity: filing.Identity = None,
     passphrase_file: filing.PassphraseFile = None,
     format: filing.Format = None,
-    skip_verify: Annotated[
-        bool,
-        typer.Option(
-            "--skip-verify",
-            help="Other tools' formats only: take also what is not as its digests say.",
-        ),
-    ] = False,
+    skip_verify: filing.SkipVerify = False,
     max_size: filing.MaxSize = None,
     max_ratio: filing.MaxRatio = None,
     allow_case_folding: filing.CaseFolding = False,
@@ -76,6 +72,8 @@ def import_(  # noqa: PLR0913 - each parameter is an option
         run.output.result(shape(done))
     else:
         tell(run, done)
+    if not done.complete:
+        raise Reported(Incomplete("not all of the archive could be kept", "what was not is named"))
 
 
 def tell(run: Invocation, done: Imported) -> None:
@@ -84,7 +82,8 @@ def tell(run: Invocation, done: Imported) -> None:
     what = f"{done.stored.palace} {done.stored.id.hex()[:16]} of {text.local_time(one.time_us)}"
     source = text.name(str(done.file))
     if not done.fresh:
-        out.say(f"{what} is there already: {source} was verified, and nothing was added")
+        read = "read" if done.unverified else "verified"
+        out.say(f"{what} is there already: {source} was {read}, and nothing was added")
     else:
         out.say(
             f"imported {what} from {source}: {text.count(one.stats.files, 'file')},"
@@ -108,6 +107,7 @@ def shape(done: Imported) -> shapes.Shape:
         "exported_as": done.was or None,
         "same": done.same,
         "added_bytes": done.added,
+        "complete": done.complete,
         "redacted": done.redacted,
         "notes": [text.sentence(one) for one in done.notes],
         "unverified": [text.sentence(one) for one in done.unverified],

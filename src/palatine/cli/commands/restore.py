@@ -101,6 +101,7 @@ def restore(  # noqa: PLR0913 - each parameter is an option
     identity: filing.Identity = None,
     passphrase_file: filing.PassphraseFile = None,
     format: filing.Format = None,
+    skip_verify: filing.SkipVerify = False,
     max_size: filing.MaxSize = None,
     max_ratio: filing.MaxRatio = None,
     allow_case_folding: filing.CaseFolding = False,
@@ -131,10 +132,12 @@ def restore(  # noqa: PLR0913 - each parameter is an option
         wanted = ImportRequest(
             source, keys=filing.keys(identity, passphrase_file),
             limits=filing.limits(max_size, max_ratio, allow_case_folding), format=format,
+            skip_verify=skip_verify,
         )  # fmt: skip
         _tell(run, filing.restore(run, wanted, request), dry_run)
         return
-    if identity or passphrase_file or format or max_size or max_ratio or allow_case_folding:
+    limited = max_size or max_ratio or allow_case_folding
+    if identity or passphrase_file or format or skip_verify or limited:
         raise UsageError("these options go with FILE", "pal restore --help shows how")
     with run.open() as repository:
         if revision is None:

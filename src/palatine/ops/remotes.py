@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from palatine import fsio
 from palatine.errors import Exists, Refused, UsageError
-from palatine.sync.roles import Identity
+from palatine.ops import defaults
+
+if TYPE_CHECKING:
+    from palatine.sync.roles import Identity
 
 _NAME = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}\Z")
 _VERSION = 1
@@ -41,11 +44,7 @@ def absolute(remote: Remote) -> Remote:
     """Return a remote whose URL, where that is a path, means the same from every directory."""
     if "://" in remote.url:
         return remote
-    try:
-        path = Path(remote.url).expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(f"{remote.url!r} begins with a user nobody here has") from None
-    return msgspec.structs.replace(remote, url=str(path))
+    return msgspec.structs.replace(remote, url=str(defaults.absolute(remote.url)))
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,8 @@ class Remotes:
             self._write(named.name, msgspec.structs.replace(named.remote, id=identity.id))
 
     def _write(self, name: str, remote: Remote | None) -> None:
+        from palatine import fsio
+
         found = self._read()
         own = found.repositories.setdefault(self._id, {})
         if remote is None:

@@ -89,11 +89,12 @@ class Contestant(ABC):
         """Run commands one after the other and add up what they cost."""
         usage = NOTHING
         for arguments in commands:
-            command = Command(tuple(arguments), folder, self._environment())
+            command = Command(tuple(arguments), folder, self.all_variables())
             usage += measure(command, self.base)
         return usage
 
-    def _environment(self) -> dict[str, str]:
+    def all_variables(self) -> dict[str, str]:
+        """The whole environment of its commands."""
         return {
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
@@ -120,7 +121,7 @@ class Palatine(Contestant):
     @staticmethod
     def version() -> str | None:
         """The version in words, or None if the program is not here."""
-        return _first_line([Palatine.program() or "pal", "--version"])
+        return first_line([Palatine.program() or "pal", "--version"])
 
     def pal(self, *arguments: str) -> list[str]:
         """A command line of pal on this repository."""
@@ -154,7 +155,7 @@ class Restic(Contestant):
     @staticmethod
     def version() -> str | None:
         """The version in words, or None if the program is not here."""
-        line = _first_line(["restic", "version"])
+        line = first_line(["restic", "version"])
         return line and " ".join(line.split()[:2])
 
     def environment(self) -> dict[str, str]:
@@ -195,7 +196,7 @@ class Borg(Contestant):
     @staticmethod
     def version() -> str | None:
         """The version in words, or None if the program is not here."""
-        return _first_line(["borg", "--version"])
+        return first_line(["borg", "--version"])
 
     def environment(self) -> dict[str, str]:
         """Where things are, and consent to a repository without encryption."""
@@ -238,7 +239,7 @@ class Tar(Contestant):
     @staticmethod
     def version() -> str | None:
         """The versions in words, or None if a program is not here."""
-        tar, zstd = _first_line(["tar", "--version"]), _first_line(["zstd", "--version"])
+        tar, zstd = first_line(["tar", "--version"]), first_line(["zstd", "--version"])
         return f"{tar.split()[-1]}, zstd {zstd.split(',')[0].split()[-1]}" if tar and zstd else None
 
     def commands_init(self) -> list[list[str]]:
@@ -273,7 +274,8 @@ def _pipe(line: str) -> list[str]:
     return ["bash", "-c", f"set -o pipefail; {line}"]
 
 
-def _first_line(command: list[str]) -> str | None:
+def first_line(command: list[str]) -> str | None:
+    """Return the first line that a command prints, or None if it cannot be run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):

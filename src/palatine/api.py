@@ -26,6 +26,21 @@ from palatine.errors import Exists, NoRepository, UsageError
 from palatine.events import SILENT, Reporter
 from palatine.ids import DIGESTS
 from palatine.model.names import split_palace
+from palatine.ops.defaults import (
+    absolute,
+)
+from palatine.ops.defaults import (
+    default_cache as default_cache,
+)
+from palatine.ops.defaults import (
+    default_configuration as default_configuration,
+)
+from palatine.ops.defaults import (
+    default_remotes as default_remotes,
+)
+from palatine.ops.defaults import (
+    default_repository as default_repository,
+)
 from palatine.ops.palacelock import LOCK_TIMEOUT
 from palatine.store.repository import Repository as Store
 from palatine.store.repository import Settings
@@ -61,34 +76,6 @@ PathLike = str | os.PathLike[str]
 
 ORIGIN = "origin"
 """The remote that `clone` makes."""
-
-
-def default_repository() -> Path:
-    """Return where the default repository is, or will be: in the user's data directory."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("palatine")) / "repository"
-
-
-def default_cache() -> Path:
-    """Return the user's cache directory for palatine."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("palatine"))
-
-
-def default_configuration() -> Path:
-    """Return where the user's configuration file is looked for."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("palatine")) / "config.toml"
-
-
-def default_remotes() -> Path:
-    """Return the file in which the user's remotes are kept."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("palatine")) / "remotes.json"
 
 
 def init(location: PathLike, hash: str = DIGESTS[0], *, reporter: Reporter = SILENT) -> None:
@@ -131,7 +118,7 @@ def open_repository(
     Raises NoRepository, FormatTooNew, Malformed, ReadOnly, UsageError for another kind of URL.
     """
     place = default_repository() if location is None else locate(location)
-    directory = default_cache() if cache is None else _path(cache)
+    directory = default_cache() if cache is None else absolute(cache)
     if isinstance(place, Path) and place.is_file():
         raise NoRepository(f"{place} is a file, not a repository", "name a directory")
     return Repository(Store(backend_at(place, clock), directory, settings, reporter, clock))
@@ -144,7 +131,7 @@ def discover(*roots: PathLike, reporter: Reporter = SILENT) -> list[Planned]:
     """
     from palatine.ops import planning
 
-    found = planning.discover([_path(root) for root in roots], (), reporter)
+    found = planning.discover([absolute(root) for root in roots], (), reporter)
     return planning.plan(found, None, reporter)
 
 
@@ -161,7 +148,7 @@ def verify_bundle(
     """
     from palatine.ops.verify_file import verify_file
 
-    directory = default_cache() if cache is None else _path(cache)
+    directory = default_cache() if cache is None else absolute(cache)
     return verify_file(_import_request(request), directory, check, reporter)
 
 
@@ -180,8 +167,8 @@ def restore_bundle(
     from palatine.ops.restoring import Request
     from palatine.ops.temporary import Terms
 
-    terms = Terms(default_cache() if cache is None else _path(cache), reporter=reporter)
-    wanted = how if isinstance(how, Request) else Request(_path(how))
+    terms = Terms(default_cache() if cache is None else absolute(cache), reporter=reporter)
+    wanted = how if isinstance(how, Request) else Request(absolute(how))
     return restore_file(None, _import_request(request), wanted, terms)
 
 
@@ -203,7 +190,7 @@ def clone(  # noqa: PLR0913 - keywords, as of open_repository
     from palatine.ops import remotes as remotes_op
     from palatine.ops.exchange import Options as CopyOptions
 
-    directory = default_cache() if cache is None else _path(cache)
+    directory = default_cache() if cache is None else absolute(cache)
     surroundings = peers.Surroundings(directory, settings, reporter)
     remote = remotes_op.absolute(remotes_op.Remote(url))
     ssh = (options or CopyOptions()).ssh
@@ -237,7 +224,7 @@ class Repository:
         from palatine.ops import planning
         from palatine.ops.places import avoided
 
-        sources = [_path(path) for path in paths]
+        sources = [absolute(path) for path in paths]
         if all:
             sources = planning.discover(sources, avoided(self.store), self.store.reporter)
         return planning.plan(sources, palace, self.store.reporter)
@@ -378,7 +365,7 @@ class Repository:
         """Return what changed from a revision to a directory as it is now."""
         from palatine.ops import diff
 
-        return diff.diff_directory(self.store, self.resolve(old), _path(directory))
+        return diff.diff_directory(self.store, self.resolve(old), absolute(directory))
 
     def restore(  # noqa: PLR0913 - keywords, one for each flag of the command
         self,
@@ -411,7 +398,7 @@ class Repository:
         from palatine.ops.restoring import Request, one_mode
 
         request = Request(
-            _path(target), one_mode(replace, live, merge, undo=False),
+            absolute(target), one_mode(replace, live, merge, undo=False),
             tuple(os.fsencode(path) for path in paths), tuple(kinds), dry_run, delete, prefer,
             as_name, outside, lock_timeout,
         )  # fmt: skip
@@ -434,7 +421,7 @@ class Repository:
         from palatine.ops.export import Request, export
 
         if not isinstance(target, Request):
-            target = Request(_path(target), level, force)
+            target = Request(absolute(target), level, force)
         return export(self.store, self.resolve(revision), target, _cache_of(self.store))
 
     def import_bundle(self, request: ImportRequest | PathLike) -> Imported:
@@ -474,7 +461,7 @@ class Repository:
         from palatine.ops import restore
         from palatine.ops.restoring import Mode, Request
 
-        request = Request(_path(target), Mode.UNDO, outside=outside, lock_timeout=lock_timeout)
+        request = Request(absolute(target), Mode.UNDO, outside=outside, lock_timeout=lock_timeout)
         return restore.undo(self.store, request)
 
     def verify(
@@ -522,7 +509,7 @@ class Repository:
         """
         from palatine.ops import repair
 
-        return repair.repair(self.store, [_path(one) for one in sources], dry_run)
+        return repair.repair(self.store, [absolute(one) for one in sources], dry_run)
 
     def reindex(self) -> reindex_op.Reindexed:
         """Make the index and the catalog anew from the packs."""
@@ -615,7 +602,7 @@ class Repository:
         """Return the remotes of this repository; `file` holds them, else the user's."""
         from palatine.ops import remotes as remotes_op
 
-        where = default_remotes() if file is None else _path(file)
+        where = default_remotes() if file is None else absolute(file)
         return remotes_op.Remotes(where, self.store.config.id)
 
     def push(
@@ -682,8 +669,8 @@ def _import_request(request: ImportRequest | PathLike) -> ImportRequest:
     from palatine.ops.intake import Request as ImportRequest
 
     if isinstance(request, ImportRequest):
-        return replace(request, file=_path(request.file))
-    return ImportRequest(_path(request))
+        return replace(request, file=absolute(request.file))
+    return ImportRequest(absolute(request))
 
 
 def _cache_of(store: Store) -> Path:
@@ -694,11 +681,4 @@ def locate(location: PathLike) -> Path | str:
     """Return what a location names: a directory, absolute, or a URL as it is written."""
     if isinstance(location, str) and is_url(location):
         return location
-    return _path(location)
-
-
-def _path(path: PathLike) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(f"{os.fspath(path)!r} begins with a user nobody here has") from None
+    return absolute(location)

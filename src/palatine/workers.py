@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 32 << 20
@@ -32,6 +31,8 @@ class Workers:
 
     def __init__(self, threads: int, room: int) -> None:
         """`room` is how many bytes may be under way; one piece of work always may."""
+        from concurrent.futures import ThreadPoolExecutor  # 3 ms of a start that may not need it
+
         self._room = room
         self._under_way = 0
         self._error: BaseException | None = None

@@ -10,12 +10,14 @@ from tests.cli.conftest import Pal
 HEAVY = ("rich", "pathspec", "pyfastcdc", "numpy", "sqlite_utils", "asyncio", "pydantic", "obstore")
 
 
-def imported(pal: Pal, *arguments: str) -> set[str]:
+def imported(pal: Pal, *arguments: str, code: int = 0) -> set[str]:
     """Return the modules that a run imports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "palatine", *arguments],
-        env=pal.environment, cwd=pal.root, capture_output=True, text=True, check=True,
+        env=pal.environment, cwd=pal.root, capture_output=True, errors="replace", check=False,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
+    assert done.returncode == code, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip() for line in lines}
 

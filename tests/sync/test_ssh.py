@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from tests.sync.conftest import Sshd
 from tests.sync.test_commands import ids, pushed
 
 from palatine.testing.builders import differences, state_of
+from palatine.testing.sshd import travelled
 
 
 def test_there_and_back(near: Pal, sshd: Sshd) -> None:
@@ -36,6 +38,33 @@ def test_there_and_back(near: Pal, sshd: Sshd) -> None:
     near("init", "partly")
     near("--repo", "partly", "pull", sshd.url(), "alpha~1")
     assert ids(near, "--repo", "partly") == [ids(near)[1]]
+
+
+def test_what_ssh_adds(near: Pal, sshd: Sshd) -> None:
+    """To the 13 kB that 500 snapshots take at most with nothing to do; see test_costs.py."""
+    sshd.pal()("init", "home/repository")
+    pushed(near)
+    log = near.root / "log"
+    for verb in ("push", "pull", "sync"):
+        near(verb, env={"PALATINE_SSH": sshd.counted(log)})
+        assert 1_000 < travelled(log) < 20_000 - 13_000 + 400
+        log.unlink()
+
+
+def test_over_a_connection_that_is_there(near: Pal, sshd: Sshd) -> None:
+    sshd.pal()("init", "home/repository")
+    master = [*sshd.ssh.split(), "-S", str(sshd.root / "s"), "far"]
+    process = subprocess.Popen([*master[:-1], "-M", "-N", "far"])
+    try:
+        near.environment["PALATINE_SSH"] = f"{sshd.ssh} -S {sshd.root / 's'}"
+        while subprocess.run([*master, "-O", "check"], capture_output=True).returncode:
+            assert process.poll() is None
+        (sshd.root / "authorized").write_text("")  # nobody can come by another way
+        assert len(pushed(near)) == 2
+        assert "nothing to push" in near("sync").err
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_what_can_go_wrong_on_the_way(near: Pal, sshd: Sshd) -> None:

@@ -5,14 +5,17 @@ Global options before and after the command's name, and help with examples and e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from keyword import iskeyword
 from types import ModuleType
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
 
-from palatine.cli.failures import MEANINGS
+from palatine.cli.failures import MEANINGS, USAGE
 from palatine.cli.invocation import Invocation
 
 GLOBAL = "Global options"
@@ -80,6 +83,36 @@ class Group(TyperGroup):
         """Write the commands first: they are what one looks for."""
         self.format_commands(ctx, formatter)
         _write_options(self, ctx, formatter)
+
+
+def made(names: Iterable[str]) -> TyperGroup:
+    """Return the command `pal` with the commands of these names."""
+    app = typer.Typer(
+        name="pal",
+        cls=Group,
+        rich_markup_mode=None,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def pal(context: typer.Context) -> None:
+        """Keep snapshots of AI agents' memory.
+
+        A palace is the directory, or the one database, in which an agent's memory lives. palatine
+        keeps what it was at many moments, and stores only what changed between them.
+        """
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help(), err=True)
+            raise typer.Exit(USAGE)
+
+    for name in names:
+        module = f"{name}_" if iskeyword(name) else name
+        register(app, import_module(f"palatine.cli.commands.{module}"))
+    found = get_command(app)
+    assert isinstance(found, Group)
+    return found
 
 
 def register(app: typer.Typer, module: ModuleType) -> None:

@@ -74,7 +74,7 @@ def options(  # noqa: PLR0913 - one for each option
     since_us = None if since is None else parse(since, SYSTEM.now_us())
     choice = Choice(tuple(what or ()), tuple(tenants or ()), tuple(tags or ()), since_us)
     limit = None if bandwidth is None else _bandwidth(bandwidth)
-    return Options(choice, dry_run, limit, run.environment.ssh)
+    return Options(choice, dry_run, limit, run.environment.ssh, run.begun)
 
 
 def _bandwidth(given: str) -> int:

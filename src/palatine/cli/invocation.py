@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import typer
 
     from palatine.api import Repository
+    from palatine.sync.ssh import Begun
 
 
 @dataclass
@@ -34,10 +35,17 @@ class Options:
 class Invocation:
     """What every command is handed, through typer's context."""
 
-    def __init__(self, environment: Environment, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        arguments: Sequence[str],
+        begun: Begun | None = None,
+    ) -> None:
+        """`begun` is a connection that was begun before the command was read."""
         self.environment = environment
         self.options = Options()
         self.command = ""
+        self.begun = begun
         self._arguments = arguments
         self._output: Output | None = None
         self._watcher: Watcher | None = None
@@ -104,7 +112,9 @@ class Invocation:
         return f"pal init {place} makes one there; --repo names another one"
 
     def close(self) -> None:
-        """End what is being drawn."""
+        """End what is being drawn, and a connection that nobody wanted."""
+        if self.begun is not None:
+            self.begun.close()
         if self._watcher is not None:
             self._watcher.end()
 

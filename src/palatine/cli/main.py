@@ -17,12 +17,18 @@ def main() -> int:
         # Without typer, which alone takes half of what a start may cost.
         return _version()
     try:
+        from palatine.cli import quick
+
+        begun = quick.begin(arguments)
         from palatine.cli.runner import run
 
-        return run(arguments)
+        code = run(arguments, begun)
     except KeyboardInterrupt:
         sys.stderr.write("pal: interrupted\n")
         return 130
+    if quick.is_awaited(arguments):
+        quick.leave(code)
+    return code
 
 
 def _version() -> int:

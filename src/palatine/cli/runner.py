@@ -5,19 +5,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
-from keyword import iskeyword
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import typer
-
-from palatine.cli import environment
-from palatine.cli.failures import INTERRUPTED, USAGE, OutputFailed, Reported, describe
+from palatine.cli import environment, quick
+from palatine.cli.failures import INTERRUPTED, OutputFailed, Reported, describe
 from palatine.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from typer.core import TyperGroup
+
+    from palatine.sync.ssh import Begun
 
 COMMANDS = (
     "init", "snapshot", "palaces", "log", "show", "ls", "cat", "find", "diff", "restore",
@@ -26,10 +24,13 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run `pal` with these arguments and return its exit code."""
+def run(arguments: Sequence[str], begun: Begun | None = None) -> int:
+    """Run `pal` with these arguments and return its exit code.
+
+    `begun` is a connection that was begun before; it is ended here.
+    """
     _end_on_sigterm()
-    invocation = Invocation(environment.read(), arguments)
+    invocation = Invocation(environment.read(), arguments, begun)
     try:
         try:
             code = _run(invocation, arguments)
@@ -49,39 +50,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def group(only: str | None = None) -> TyperGroup:
     """Return the command `pal` with all its commands, or with one of them."""
-    from typer.main import get_command
+    from palatine.cli.commanding import made
 
-    from palatine.cli.commanding import Group, register
-
-    app = typer.Typer(
-        name="pal",
-        cls=Group,
-        rich_markup_mode=None,
-        invoke_without_command=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-    @app.callback()
-    def pal(context: typer.Context) -> None:
-        """Keep snapshots of AI agents' memory.
-
-        A palace is the directory, or the one database, in which an agent's memory lives. palatine
-        keeps what it was at many moments, and stores only what changed between them.
-        """
-        if context.invoked_subcommand is None:
-            typer.echo(context.get_help(), err=True)
-            raise typer.Exit(USAGE)
-
-    for name in COMMANDS if only is None else (only,):
-        module = f"{name}_" if iskeyword(name) else name
-        register(app, import_module(f"palatine.cli.commands.{module}"))
-    made = get_command(app)
-    assert isinstance(made, Group)
-    return made
+    return made(COMMANDS if only is None else (only,))
 
 
 def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
+    if quick.serve(invocation, arguments):
+        return 0
     result = group(_named(arguments)).main(
         args=list(arguments), prog_name="pal", standalone_mode=False, obj=invocation
     )

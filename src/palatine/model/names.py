@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from palatine.errors import Malformed, UsageError
@@ -65,6 +66,7 @@ def join_palace(tenant: str, palace: str) -> str:
     return palace if tenant == DEFAULT_TENANT else f"{tenant}/{palace}"
 
 
+@lru_cache(1024)
 def escape(name: str) -> str:
     """Return a name as a file name that no file system folds: lower case, percent-encoded.
 

@@ -23,6 +23,7 @@ from palatine.sync.roles import (
     SnapshotFile,
     Supplier,
 )
+from palatine.sync.ssh import Begun
 from palatine.sync.watched import Watched
 
 _HEX = re.compile(r"[0-9a-f]{8,64}\Z")
@@ -45,13 +46,14 @@ class Choice:
 class Options:
     """What is copied, at how many bytes a second at most; `dry_run`: nothing, it is only told.
 
-    `ssh` is the command, with arguments, that reaches other hosts.
+    `ssh` is the command, with arguments, that reaches other hosts; `begun` may run it already.
     """
 
     choice: Choice = field(default_factory=Choice)
     dry_run: bool = False
     bandwidth: int | None = None
     ssh: str = "ssh"
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -34,6 +33,8 @@ def lock_file(repository: Repository, tenant: str, palace: str, source: Path) ->
     """Return the file that stands for a palace; in the cache, where there is one to write to."""
     place = f"{host()}\0{tenant}/{palace}\0{source}".encode("utf-8", "surrogateescape")
     name = sha256(place).hexdigest()[:32]
+    import tempfile
+
     shared = Path(tempfile.gettempdir()) / f"palatine-{os.getuid()}"
     for directory in (repository.cache, shared):
         if directory is None:

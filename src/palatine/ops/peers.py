@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from palatine.ops.remotes import Remote
 from palatine.store.repository import Repository, Settings
 from palatine.sync.receive import LocalReceiver
 from palatine.sync.roles import Identity, Receiver, Supplier
-from palatine.sync.ssh import command, is_ssh, parse
+from palatine.sync.ssh import Begun, command, is_ssh, parse
 from palatine.sync.ssh import opened as far
 from palatine.sync.supply import LocalSupplier
 
@@ -39,10 +39,14 @@ class Surroundings(NamedTuple):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another repository: one can have its snapshots, and give it some."""
+    """Another repository: one can have its snapshots, and give it some.
+
+    `look` has a repository that is open here read its list of snapshots, which both then use.
+    """
 
     supplier: Supplier
     receiver: Receiver
+    look: Callable[[], None] = lambda: None
 
     @property
     def identity(self) -> Identity:
@@ -52,19 +56,33 @@ class Peer:
 
 def as_peer(repository: Repository) -> Peer:
     """Return a repository that is open here as a peer."""
-    return Peer(LocalSupplier(repository), LocalReceiver(repository))
+    supplier, receiver = LocalSupplier(repository), LocalReceiver(repository)
+
+    def look() -> None:
+        found = repository.list_snapshots()
+        supplier.know(found)
+        receiver.know(found)
+
+    return Peer(supplier, receiver, look)
 
 
 @contextmanager
-def opened(remote: Remote, surroundings: Surroundings, ssh: str) -> Iterator[Peer]:
+def opened(
+    remote: Remote,
+    surroundings: Surroundings,
+    ssh: str,
+    begun: Begun | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Peer]:
     """Open the repository that a remote names; `ssh` is the command that reaches other hosts.
 
+    `begun`, `meanwhile`: see `sync.ssh.opened`; a repository that is opened here needs neither.
     Raises NoRepository for a URL of a kind that is not known.
     """
     cache, settings, reporter, clock = surroundings
     if is_ssh(remote.url):
         words = command(parse(remote.url), ssh, remote.pal)
-        with far(words, remote.url, reporter) as (supplier, receiver):
+        with far(words, remote.url, reporter, begun, meanwhile) as (supplier, receiver):
             yield Peer(supplier, receiver)
         return
     with Repository(_backend(remote.url, clock), cache, settings, reporter, clock) as other:

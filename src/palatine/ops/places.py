@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,11 +10,15 @@ from palatine.store.repository import Repository
 
 def host() -> str:
     """Return this host's name."""
+    import socket
+
     return as_text(socket.gethostname())
 
 
 def user() -> str:
     """Return the name of whoever runs this, or an empty one."""
+    import getpass
+
     try:
         return as_text(getpass.getuser())
     except (OSError, KeyError):

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from palatine import fsio
 from palatine.errors import Exists, Refused, UsageError
-from palatine.sync.roles import Identity
+from palatine.ops import defaults
+
+if TYPE_CHECKING:
+    from palatine.sync.roles import Identity
 
 _NAME = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}\Z")
 _VERSION = 1
@@ -43,11 +46,7 @@ def absolute(remote: Remote) -> Remote:
     """Return a remote whose URL, where that is a path, means the same from every directory."""
     if "://" in remote.url:
         return remote
-    try:
-        path = Path(remote.url).expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(f"{remote.url!r} begins with a user nobody here has") from None
-    return msgspec.structs.replace(remote, url=str(path))
+    return msgspec.structs.replace(remote, url=str(defaults.absolute(remote.url)))
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,8 @@ class Remotes:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Remote]]:
         """Give the remotes to change; they are written when the block ends without an error."""
+        from palatine import fsio
+
         fsio.make_directories(self._file.parent)
         with fsio.locked_directory(self._file.parent):
             found = self._read()

@@ -25,45 +25,46 @@ class Result:
 
 def push(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Copy to a remote what it lacks; see `exchange.copy`."""
-    with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        return Result(shown, pushed=_push(repository, peer, options))
+    with _both(repository, remotes, remote, options) as (shown, near, peer):
+        return Result(shown, pushed=_copied(near, peer, repository, options))
 
 
 def pull(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Copy from a remote what is lacking here; see `exchange.copy`."""
-    with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        return Result(shown, pulled=_pull(repository, peer, options))
+    with _both(repository, remotes, remote, options) as (shown, near, peer):
+        return Result(shown, pulled=_copied(peer, near, repository, options))
 
 
 def sync(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Do both: pull, then push."""
-    with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        pulled = _pull(repository, peer, options)
+    with _both(repository, remotes, remote, options) as (shown, near, peer):
+        pulled = _copied(peer, near, repository, options)
+        if pulled.snapshots or pulled.tagged:
+            near = as_peer(repository)  # its list has grown
         # what the other side has, it has told
-        return Result(shown, _push(repository, peer, options, peer.supplier.offers()), pulled)
+        known = peer.supplier.offers()
+        return Result(shown, _copied(near, peer, repository, options, known), pulled)
 
 
 @contextmanager
-def _peer(
-    repository: Repository, remotes: Remotes, remote: str | None, ssh: str
-) -> Iterator[tuple[str, Peer]]:
+def _both(
+    repository: Repository, remotes: Remotes, remote: str | None, options: Options
+) -> Iterator[tuple[str, Peer, Peer]]:
+    """Open a remote; yield what people called it, the repository at hand, and the remote's."""
     named = remotes.find(remote)
-    with peers.opened(named.remote, Surroundings.of(repository), ssh) as peer:
+    near = as_peer(repository)
+    surroundings = Surroundings.of(repository)
+    with peers.opened(named.remote, surroundings, options.ssh, options.begun, near.look) as peer:
         remotes.check(named, peer.identity)
-        yield named.shown, peer
+        yield named.shown, near, peer
 
 
-def _push(
-    repository: Repository, peer: Peer, options: Options, known: Iterable[Offer] = ()
+def _copied(
+    source: Peer,
+    target: Peer,
+    repository: Repository,
+    options: Options,
+    known: Iterable[Offer] = (),
 ) -> Copied:
-    near = as_peer(repository)
-    return exchange.copy(
-        near.supplier, peer.receiver, options, (repository.reporter, repository.clock), known
-    )
-
-
-def _pull(repository: Repository, peer: Peer, options: Options) -> Copied:
-    near = as_peer(repository)
-    return exchange.copy(
-        peer.supplier, near.receiver, options, (repository.reporter, repository.clock)
-    )
+    surroundings = (repository.reporter, repository.clock)
+    return exchange.copy(source.supplier, target.receiver, options, surroundings, known)

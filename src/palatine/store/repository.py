@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palatine.backends.base import Backend
-from palatine.backends.cached import BlockCache
 from palatine.clock import SYSTEM, Clock
 from palatine.errors import CatalogFailed, Exists, NoRepository, NotFound
 from palatine.events import SILENT, Reporter
@@ -19,13 +19,17 @@ from palatine.ids import DIGESTS, Digest, Kind, ObjectId
 from palatine.model.config import FORMAT_VERSION, Chunking, Config, decode_config, encode_config
 from palatine.model.names import snapshot_key, snapshot_name
 from palatine.store.catalog import Catalog
-from palatine.store.encoder import Parts
 from palatine.store.forgotten import ForgottenSnapshots
 from palatine.store.index import Index
 from palatine.store.reader import Reader
-from palatine.store.session import Session
 from palatine.store.snapshots import Snapshots, Stored
-from palatine.store.writer import Writer
+
+if TYPE_CHECKING:
+    # Who only reads a list need not load them: 6 ms of a start.
+    from palatine.backends.cached import BlockCache
+    from palatine.store.encoder import Parts
+    from palatine.store.session import Session
+    from palatine.store.writer import Writer
 
 CONFIG = "config"
 
@@ -73,6 +77,8 @@ class Repository:
         self.blocks: BlockCache | None = None
         """What is kept here of packs that are far away; see `Reader.blocks`."""
         if backend.is_far and self.cache is not None:
+            from palatine.backends.cached import BlockCache
+
             self.blocks = self.reader.blocks = BlockCache(backend, self.cache / "blocks")
 
     @staticmethod
@@ -87,6 +93,8 @@ class Repository:
     @property
     def parts(self) -> Parts:
         """What those who write objects work on."""
+        from palatine.store.encoder import Parts
+
         return Parts(self.backend, self.catalog, self.index, self.reader, self.digest)
 
     def refresh(self) -> dict[bytes, int]:
@@ -131,6 +139,9 @@ class Repository:
         Every snapshot has its own key and announcement: a collector that gives one up keeps waiting
         for the others. What is condemned is read when all of them are announced.
         """
+        from palatine.store.session import Session
+        from palatine.store.writer import Writer
+
         with ExitStack() as stack:
             sessions = [
                 stack.enter_context(

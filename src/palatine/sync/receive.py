@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from palatine.errors import CatalogFailed, Damaged, Malformed
 from palatine.ids import ObjectId
@@ -13,7 +13,6 @@ from palatine.model.snapshot import Snapshot, decode_snapshot_file
 from palatine.store.reach import Reach
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
-from palatine.sync.fetch import Fetch
 from palatine.sync.roles import (
     SHORT,
     Answer,
@@ -27,6 +26,9 @@ from palatine.sync.roles import (
     check_tags,
 )
 from palatine.sync.supply import reach_of
+
+if TYPE_CHECKING:
+    from palatine.sync.fetch import Fetch
 
 AT_ONCE = 32
 """Snapshots that share packs, and the walk over trees that they have in common."""
@@ -61,12 +63,19 @@ class LocalReceiver(Receiver):
         self._repository = repository
         self._palaces = palaces
         self._stored: dict[bytes, Stored] = {}
+        self._known: Sequence[Stored] | None = None
         self._reach: Reach | None = None
         self._epoch = 0
 
+    def know(self, found: Sequence[Stored]) -> None:
+        """Take a list of the repository's snapshots that was read just now: it serves once."""
+        self._known = found
+
     def lacks(self, offers: Sequence[Offer], named: bool) -> Answer:
         """Say which snapshots are lacking; see `Receiver`."""
-        self._stored = {one.id[:SHORT]: one for one in self._repository.list_snapshots()}
+        found = self._repository.list_snapshots() if self._known is None else self._known
+        self._stored = {one.id[:SHORT]: one for one in found}
+        self._known = None
         strangers = any(one.short not in self._stored for one in offers)
         gone = self._forgotten() if strangers and not named else set()
         lacking, forgotten, closed, untagged = [], [], [], []
@@ -108,6 +117,8 @@ class LocalReceiver(Receiver):
         return result
 
     def _receive(self, some: Sequence[_Coming], supplier: Supplier) -> Received:
+        from palatine.sync.fetch import Fetch
+
         repository = self._repository
         places = [(one.snapshot.tenant, one.snapshot.palace, one.snapshot.time_us) for one in some]
         failed: dict[ObjectId, str] = {}

@@ -7,17 +7,17 @@ import shlex
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, NamedTuple
-from urllib.parse import unquote
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from palatine.errors import PalatineError, RepositoryError, UsageError
-from palatine.events import Reporter
-from palatine.sync import wire
-from palatine.sync.far import FarReceiver, FarSupplier
-from palatine.sync.serving import connect
-from palatine.sync.wire import Channel
+
+if TYPE_CHECKING:
+    from palatine.events import Reporter
+    from palatine.sync.far import FarReceiver, FarSupplier
+
+Process = subprocess.Popen[bytes]
 
 _URL = re.compile(
     r"ssh://(?:(?P<user>[^@/:]+)@)?(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^@/:\[\]]+)"
@@ -53,6 +53,8 @@ def parse(url: str) -> Address:
         raise UsageError(f"{url!r} is not an ssh URL", "write ssh://[user@]host[:port]/path")
     if port is not None and not 0 < port < 1 << 16:
         raise UsageError(f"{url!r} names no port")
+    from urllib.parse import unquote
+
     path = unquote(found["path"])
     return Address(found["user"], host, port, path[1:] if path.startswith("/~") else path)
 
@@ -68,29 +70,57 @@ def command(address: Address, ssh: str, pal: str) -> list[str]:
     return [*words, "--", address.host, serve]
 
 
+class Begun:
+    """A command that was started before it was known to be needed: who needs just it, takes it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """Start it; raises RepositoryError where it cannot be run."""
+        self._words = [*words]
+        self._process: Process | None = _started(words)
+
+    def take(self, words: Sequence[str]) -> Process | None:
+        """Return the process if it runs this command and nobody has taken it yet."""
+        if self._words != [*words]:
+            return None
+        process, self._process = self._process, None
+        return process
+
+    def close(self) -> None:
+        """End it if nobody took it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
 @contextmanager
 def opened(
-    words: Sequence[str], url: str, reporter: Reporter
+    words: Sequence[str],
+    url: str,
+    reporter: Reporter,
+    begun: Begun | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[FarSupplier, FarReceiver]]:
     """Run a command that serves a repository, and speak with it until the `with` block ends.
 
-    Raises RepositoryError when there is no connection, and what the other side met.
+    `begun` may run it already; `meanwhile` is done while the connection is made. Raises
+    RepositoryError when there is none, and what the other side met.
     """
-    try:
-        process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    except OSError as error:
-        what = f"{words[0]} cannot be run: {error.strerror}"
-        raise RepositoryError(what, "install an ssh client, or set PALATINE_SSH") from error
+    process = (begun and begun.take(words)) or _started(words)
+    from palatine.sync import wire
+    from palatine.sync.far import FarReceiver, FarSupplier
+    from palatine.sync.serving import connect
+
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     said: deque[str] = deque(maxlen=5)
     listener = threading.Thread(target=_listen, args=(process.stderr, said), daemon=True)
     listener.start()
-    channel = Channel(process.stdout, process.stdin, url)
+    channel = wire.Channel(process.stdout, process.stdin, url)
     try:
+        meanwhile()
         try:
             identity = connect(channel)
         except RepositoryError as error:
@@ -113,6 +143,16 @@ def opened(
             reporter.detail(f"{url}: {line}")
 
 
+def _started(words: Sequence[str]) -> Process:
+    try:
+        return subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        what = f"{words[0]} cannot be run: {error.strerror}"
+        raise RepositoryError(what, "install an ssh client, or set PALATINE_SSH") from error
+
+
 def _listen(stream: IO[bytes], said: deque[str]) -> None:
     for line in stream:
         text = line.decode(errors="replace").strip()
@@ -120,7 +160,7 @@ def _listen(stream: IO[bytes], said: deque[str]) -> None:
             said.append(text[:500])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     """Let a process end by itself, or end it."""
     assert process.stdin is not None
     with suppress(OSError):

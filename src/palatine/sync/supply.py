@@ -50,6 +50,14 @@ class LocalSupplier(Supplier):
             for short, one in found.items()
         ]
 
+    def know(self, found: Sequence[Stored]) -> None:
+        """Take a list of the repository's snapshots that was read just now."""
+        self._stored = {
+            one.id[:SHORT]: one
+            for one in found
+            if self._palaces is None or one.palace in self._palaces
+        }
+
     def files(self, shorts: Sequence[bytes]) -> Iterator[SnapshotFile]:
         """Yield the files of snapshots; those that were forgotten meanwhile are left out."""
         known = self._snapshots()
@@ -159,12 +167,8 @@ class LocalSupplier(Supplier):
 
     def _snapshots(self) -> dict[bytes, Stored]:
         if self._stored is None:
-            found = self._repository.list_snapshots()
-            self._stored = {
-                one.id[:SHORT]: one
-                for one in found
-                if self._palaces is None or one.palace in self._palaces
-            }
+            self.know(self._repository.list_snapshots())
+        assert self._stored is not None
         return self._stored
 
     def _refresh(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
+from palatine.cli import serving
 from palatine.cli.invocation import invocation
-from palatine.errors import PalatineError, UsageError
+from palatine.errors import UsageError
 
 EXAMPLES = (
     "pal serve --stdio --repo /srv/memory",
@@ -39,23 +39,6 @@ def serve(
     pal push, pull, clone and sync run it by themselves, through ssh. Nobody can delete anything by
     it.
     """
-    from palatine.model.names import join_palace, split_palace
-    from palatine.sync.far import failure
-    from palatine.sync.serving import Terms
-    from palatine.sync.wire import Channel
-    from palatine.workers import keep_freed_memory
-
     if not stdio:
         raise UsageError("there is nothing but --stdio to serve on", "pal serve --stdio")
-    run = invocation(context)
-    names = [join_palace(*split_palace(one)) for one in palace or ()]
-    terms = Terms(append_only, frozenset(names) if names else None)
-    keep_freed_memory()
-    channel = Channel(sys.stdin.buffer, sys.stdout.buffer, "the other side")
-    channel.greet()
-    try:
-        with run.open() as repository:
-            repository.serve(channel, terms)
-    except PalatineError as error:
-        channel.fail(failure(error))
-        raise
+    serving.serve(invocation(context), append_only, palace or ())

@@ -3,7 +3,8 @@
     python benchmarks/bundles.py --megabytes 1000 --levels 1 3 9 --rounds 5
 
 An export ends when its file is durable, tar's when it is written; so tar is timed with and without
-a sync after it. Both write to the same directory, by turns; what is read is in the page cache.
+a sync after it. Both write to the same directory, by turns, and each time a new file: to give back
+an old one's pages is nobody's work here. What is read is in the page cache.
 `pal export` reads compressed packs and verifies what it reads, hashes each file and the bundle;
 tar reads plain files and hashes nothing.
 """
@@ -37,17 +38,24 @@ def commands(work: Path, level: int, threads: int) -> dict[str, tuple[str, ...]]
     }
 
 
-def timed(work: Path, level: int, threads: int, rounds: int) -> dict[str, list[Usage]]:
-    """Run all of them by turns; the first round only warms up."""
+def timed(
+    work: Path, level: int, threads: int, rounds: int
+) -> tuple[dict[str, list[Usage]], dict[str, int]]:
+    """Run all of them by turns; the first round only warms up. Return also the files' sizes."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(work / "cache")}
     took: dict[str, list[Usage]] = {}
+    sizes: dict[str, int] = {}
     for turn in range(rounds + 1):
         for name, words in commands(work, level, threads).items():
+            for left in (work / "out", work / "out.sha256", work / "out.tar.zst"):
+                left.unlink(missing_ok=True)
             settle(work / "source", work / "repository")
             usage = measure(Command(words, work, environment), work)
+            written = work / ("out" if name == "pal export" else "out.tar.zst")
+            sizes[name] = written.stat().st_size
             if turn:
                 took.setdefault(name, []).append(usage)
-    return took
+    return took, sizes
 
 
 def row(name: str, usages: list[Usage], size: int) -> float:
@@ -77,9 +85,7 @@ def main() -> int:
         with palatine.open_repository(work / "repository", cache=work / "unused") as repository:
             repository.snapshot(work / "source", palace="all")
         for level in options.levels:
-            took = timed(work, level, options.threads, options.rounds)
-            sizes = {name: (work / "out.tar.zst").stat().st_size for name in took}
-            sizes["pal export"] = (work / "out").stat().st_size
+            took, sizes = timed(work, level, options.threads, options.rounds)
             print(f"\n| {options.megabytes} MB, level {level} | s | | cpu s | peak MB | MB |")
             print("|---|--:|--:|--:|--:|--:|")
             wall = {name: row(name, usages, sizes[name]) for name, usages in took.items()}

@@ -39,7 +39,7 @@ def zstd(*arguments: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("level", [1, 3, 9])
 def test_the_same_bytes_whatever_the_threads_and_the_pieces(level: int) -> None:
-    data = content(13_000_000)
+    data = content(18_000_000)
     first = compressed(data, level, 1)
     assert zstd("-dc", data=first) == data
     for threads, pieces in ((2, 1 << 18), (5, 1 << 20), (1, 77_777), (2, 5_000_000), (3, 4095)):
@@ -74,6 +74,31 @@ def test_left_by_an_error_the_stream_has_no_end() -> None:
         ["zstd", "-tq"], input=sink.getvalue(), capture_output=True, check=False
     )  # fmt: skip
     assert done.returncode != 0
+
+
+def test_cut_short_between_two_frames_it_does_not_look_whole() -> None:
+    sink, data = io.BytesIO(), content(30_000_000)
+    with contextlib.suppress(KeyError), ZstdWriter(sink, threads=1) as out:
+        for at in range(0, len(data), 1 << 20):
+            out.write(data[at : at + (1 << 20)])
+        before = sink.getvalue()
+        raise KeyError
+    assert before
+    done = subprocess.run(["zstd", "-tq"], input=before, capture_output=True, check=False)
+    assert done.returncode != 0
+
+
+def test_what_a_search_gains_nothing_in_is_compressed_as_quickly_as_at_level_1() -> None:
+    random = Random(5)
+    noise = bytes(random.choices(range(40), k=6 << 20))
+    assert compressed(noise, 3) == compressed(noise, 3, threads=1)
+    quick = zstandard.ZstdCompressionParameters.from_level(1, window_log=21, write_checksum=True)
+    alone = zstandard.ZstdCompressor(compression_params=quick).compress(noise)
+    assert compressed(noise, 3) == alone
+    text = content(6 << 20)
+    full = zstandard.ZstdCompressionParameters.from_level(3, write_checksum=True)
+    assert compressed(text, 3) == zstandard.ZstdCompressor(compression_params=full).compress(text)
+    assert compressed(noise, 9) != alone
 
 
 def test_what_the_sink_raises_comes_out() -> None:

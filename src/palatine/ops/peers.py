@@ -51,8 +51,9 @@ class Peer:
 
 
 def as_peer(repository: Repository) -> Peer:
-    """Return a repository that is open here as a peer."""
-    return Peer(LocalSupplier(repository), LocalReceiver(repository))
+    """Return a repository that is open here as a peer, which lists its snapshots once."""
+    supplier = LocalSupplier(repository)
+    return Peer(supplier, LocalReceiver(repository, listing=supplier.listing))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from palatine.ops.exchange import Copied, Options
 from palatine.ops.peers import Peer, Surroundings, as_peer
 from palatine.ops.remotes import Remotes
 from palatine.store.repository import Repository
-from palatine.sync.roles import Offer
+from palatine.sync.roles import Offer, Receiver, Supplier
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,28 @@ class Result:
 def push(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Copy to a remote what it lacks; see `exchange.copy`."""
     with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        return Result(shown, pushed=_push(repository, peer, options))
+        near = as_peer(repository)
+        return Result(shown, pushed=_copy(near.supplier, peer.receiver, repository, options))
 
 
 def pull(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Copy from a remote what is lacking here; see `exchange.copy`."""
     with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        return Result(shown, pulled=_pull(repository, peer, options))
+        near = as_peer(repository)
+        return Result(shown, pulled=_copy(peer.supplier, near.receiver, repository, options))
 
 
 def sync(repository: Repository, remotes: Remotes, remote: str | None, options: Options) -> Result:
     """Do both: pull, then push."""
     with _peer(repository, remotes, remote, options.ssh) as (shown, peer):
-        pulled = _pull(repository, peer, options)
+        near = as_peer(repository)
+        pulled = _copy(peer.supplier, near.receiver, repository, options)
+        if pulled.snapshots or pulled.tagged:
+            near = as_peer(repository)  # which lists what is here now
         # what the other side has, it has told
-        return Result(shown, _push(repository, peer, options, peer.supplier.offers()), pulled)
+        known = peer.supplier.offers()
+        pushed = _copy(near.supplier, peer.receiver, repository, options, known)
+        return Result(shown, pushed, pulled)
 
 
 @contextmanager
@@ -53,17 +60,12 @@ def _peer(
         yield named.shown, peer
 
 
-def _push(
-    repository: Repository, peer: Peer, options: Options, known: Iterable[Offer] = ()
+def _copy(
+    supplier: Supplier,
+    receiver: Receiver,
+    repository: Repository,
+    options: Options,
+    known: Iterable[Offer] = (),
 ) -> Copied:
-    near = as_peer(repository)
-    return exchange.copy(
-        near.supplier, peer.receiver, options, (repository.reporter, repository.clock), known
-    )
-
-
-def _pull(repository: Repository, peer: Peer, options: Options) -> Copied:
-    near = as_peer(repository)
-    return exchange.copy(
-        peer.supplier, near.receiver, options, (repository.reporter, repository.clock)
-    )
+    surroundings = repository.reporter, repository.clock
+    return exchange.copy(supplier, receiver, options, surroundings, known)

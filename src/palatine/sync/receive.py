@@ -55,10 +55,17 @@ class LocalReceiver(Receiver):
     snapshot has to have every byte of it.
     """
 
-    def __init__(self, repository: Repository, palaces: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        palaces: Collection[str] | None = None,
+        listing: Callable[[], Iterable[Stored]] | None = None,
+    ) -> None:
+        """`listing` gives all snapshots where somebody else has listed them."""
         config = repository.config
         self.identity = Identity(config.id, config.digest, repository.backend.location)
         self._repository = repository
+        self._listing = listing or repository.list_snapshots
         self._palaces = palaces
         self._stored: dict[bytes, Stored] = {}
         self._reach: Reach | None = None
@@ -66,7 +73,7 @@ class LocalReceiver(Receiver):
 
     def lacks(self, offers: Sequence[Offer], named: bool) -> Answer:
         """Say which snapshots are lacking; see `Receiver`."""
-        self._stored = {one.id[:SHORT]: one for one in self._repository.list_snapshots()}
+        self._stored = {one.id[:SHORT]: one for one in self._listing()}
         strangers = any(one.short not in self._stored for one in offers)
         gone = self._forgotten() if strangers and not named else set()
         lacking, forgotten, closed, untagged = [], [], [], []

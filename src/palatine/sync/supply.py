@@ -50,6 +50,10 @@ class LocalSupplier(Supplier):
             for short, one in found.items()
         ]
 
+    def listing(self) -> Iterable[Stored]:
+        """Return the snapshots that were offered; a new listing once something was given."""
+        return self._repository.list_snapshots() if self._fresh else self._snapshots().values()
+
     def files(self, shorts: Sequence[bytes]) -> Iterator[SnapshotFile]:
         """Yield the files of snapshots; those that were forgotten meanwhile are left out."""
         known = self._snapshots()

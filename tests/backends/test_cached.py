@@ -9,8 +9,11 @@ from random import Random
 
 import pytest
 
+from palatine.backends import cached
+from palatine.backends.base import Backend
 from palatine.backends.cached import BLOCK, BlockCache
 from palatine.backends.memory import MemoryBackend
+from palatine.errors import RepositoryError
 from palatine.testing.faulty import FaultyBackend
 
 PACK, OTHER = "packs/ab/abcd", "packs/cd/cdef"
@@ -38,8 +41,99 @@ def test_reading_on_takes_few_requests_and_leaves_the_disk_alone(
     step = 100_000
     read = [cache.read(PACK, offset, step) for offset in range(0, len(DATA), step)]
     assert b"".join(read) == DATA
-    assert backend.calls["read"] <= 6
+    assert backend.calls["read"] <= 10
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2 * BLOCK
+
+
+LARGE = Random(6).randbytes(200 * BLOCK + 77)
+
+
+class Slow(MemoryBackend):
+    """Answers when several ask at once, or nobody else comes for a while; counts what is held."""
+
+    def __init__(self) -> None:
+        super().__init__({PACK: LARGE})
+        self.most = 0
+        self.now = 0
+        self.asked: list[int] = []
+        self.lock = threading.Lock()
+        self.together = threading.Event()
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        with self.lock:
+            self.asked.append(offset // BLOCK)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            if self.now >= 3:
+                self.together.set()
+        if offset > 40 * BLOCK:
+            assert self.together.wait(60), "nothing was fetched ahead"
+        try:
+            return super().read(name, offset, length)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+def test_what_comes_next_is_fetched_ahead_of_the_reader(tmp_path: Path) -> None:
+    backend = Slow()
+    cache = BlockCache(backend, tmp_path)
+    step = 150_000
+    read = [cache.read(PACK, offset, step) for offset in range(0, len(LARGE), step)]
+    assert b"".join(read) == LARGE
+    assert backend.most >= 3
+    assert len(backend.asked) == len({*backend.asked}) <= 200 // 8 + 8  # nothing comes twice
+    assert cache._held <= cached._MEMORY
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_threads_read_on_a_little_out_of_order(tmp_path: Path, seed: int) -> None:
+    rng = Random(seed)
+    backend = FaultyBackend(MemoryBackend({PACK: LARGE}))
+    cache = BlockCache(backend, tmp_path)
+    places = [*range(0, len(LARGE), 300_000)]
+    if seed == 2:
+        places.reverse()
+    places.sort(key=lambda place: (-place if seed == 2 else place) + rng.randrange(900_000))
+    with ThreadPoolExecutor(4) as pool:
+        read = dict(
+            zip(places, pool.map(lambda at: cache.read(PACK, at, 300_000), places), strict=True)
+        )
+    assert b"".join(read[place] for place in sorted(read)) == LARGE
+    assert backend.calls["read"] < 60
+    assert cache._held <= cached._MEMORY
+
+
+@pytest.mark.parametrize("nth", range(1, 14))
+def test_a_fetch_that_fails_is_made_again_for_who_asks_again(tmp_path: Path, nth: int) -> None:
+    backend = FaultyBackend(MemoryBackend({PACK: LARGE}))
+    backend.fail("read", nth)
+    cache = BlockCache(backend, tmp_path)
+    failed = 0
+    for place in range(0, len(LARGE), 200_000):
+        try:
+            data = cache.read(PACK, place, 200_000)
+        except RepositoryError:
+            failed += 1
+            data = cache.read(PACK, place, 200_000)
+        assert data == LARGE[place : place + 200_000]
+    assert failed <= 1
+
+
+def test_what_is_on_its_way_when_it_is_forgotten_is_not_kept(tmp_path: Path) -> None:
+    class Changing(MemoryBackend):
+        def read(self, name: str, offset: int, length: int) -> bytes:
+            data = super().read(name, offset, length)
+            if data[:1] == b"a":
+                self.put(PACK, b"b" * 1000)
+                cache.forget([PACK])
+            return data
+
+    backend: Backend = Changing({PACK: b"a" * 1000})
+    cache = BlockCache(backend, tmp_path)
+    assert cache.read(PACK, 0, 10) == b"a" * 10
+    assert cache.read(PACK, 0, 10) == b"b" * 10
+    assert BlockCache(backend, tmp_path).read(PACK, 0, 10) == b"b" * 10
 
 
 def test_what_was_read_here_and_there_is_on_the_disk(

@@ -88,8 +88,8 @@ def program() -> Path:
 
 
 @contextlib.contextmanager
-def running(data: Path) -> Iterator[Server]:
-    """Run the server over a directory."""
+def running(data: Path, *options: str) -> Iterator[Server]:
+    """Run the server over a directory; `options` are more of those of its posix command."""
     data.mkdir(exist_ok=True)
     port = free_port()
     environment = {
@@ -99,7 +99,7 @@ def running(data: Path) -> Iterator[Server]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [program(), "--port", f"127.0.0.1:{port}", "--region", REGION, "--keep-alive",
-             "--quiet", "posix", data],
+             "--quiet", "posix", *options, data],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
         )  # fmt: skip
     try:

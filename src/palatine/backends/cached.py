@@ -3,8 +3,9 @@
 Packs never change, so a block is good as long as it is whole; each carries a digest that also binds
 it to its place. Whoever must know what the store itself holds (verify, repair, gc) reads past this.
 
-One block is fetched at first, and more at a time while a pack is read from front to back. Only
-what was read here and there goes to the disk: trees and bases, which are wanted again.
+One block is fetched at first, and more at a time while a pack is read on, in either direction. From
+front to back it is fetched ahead of whoever reads, by threads. Only what was read here and there
+goes to the disk: trees and bases, which are wanted again.
 """
 
 from __future__ import annotations
@@ -14,24 +15,54 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from palatine.backends.base import Backend
 
 BLOCK = 256 << 10
-_AHEAD = 16
-"""Blocks in one request at most: 4 MiB."""
+_MANY = 8
+"""Blocks in one request at most: 2 MiB."""
 
-_MEMORY = 64
-"""Blocks kept in memory: 16 MiB."""
+_AHEAD = 4
+"""Requests under way, by as many threads, for what lies ahead of a reader."""
+_UNDER_WAY = (1 + _AHEAD) * _MANY
+
+_MEMORY = 24 << 20
+"""Bytes kept in memory: what was fetched ahead, and what the readers of two packs are at."""
 
 DISK = 512 << 20
 """Bytes kept on the disk, for each repository."""
 _AFTER_SWEEP = 0.8
 
 _DIGEST = 16
-_STRIPES = 16
+
+
+@dataclass(eq=False)
+class _Run:
+    """Blocks of a pack that come, or came, with one request."""
+
+    name: str
+    first: int
+    count: int
+    keep: bool = False
+    """Whether they go to the disk."""
+    dropped: bool = False
+    data: Future[bytes] = field(default_factory=Future)
+
+
+@dataclass
+class _Place:
+    """Where a pack is read on: from block `low` to `high` it was fetched, or is about to be.
+
+    `count` is how many blocks are asked for at once: those above `_MANY` ahead of the reader.
+    """
+
+    low: int
+    high: int
+    count: int
 
 
 class BlockCache:
@@ -42,74 +73,160 @@ class BlockCache:
         self._backend = backend
         self._directory = directory
         self._limit = limit
-        self._memory: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._next: dict[str, tuple[int, int]] = {}
+        self._memory: OrderedDict[_Run, None] = OrderedDict()
+        self._held = 0
+        self._runs: dict[tuple[str, int], _Run] = {}
+        self._places: dict[str, _Place] = {}
+        self._ends: dict[str, int] = {}
+        self._is_bulk = False
         self._stored: int | None = None
         self._lock = threading.Lock()
-        self._fetching = [threading.Lock() for _ in range(_STRIPES)]
+        self._threads = ThreadPoolExecutor(_AHEAD, thread_name_prefix="palatine-ahead")
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
         if not length:
             return b""
-        first, last = offset // BLOCK, (offset + length - 1) // BLOCK
-        # one thread fetches what many want of a pack
-        with self._fetching[hash(name) % _STRIPES]:
-            blocks = [self._block(name, number, last) for number in range(first, last + 1)]
-        start = offset - first * BLOCK
-        return b"".join(blocks)[start : start + length]
+        last = (offset + length - 1) // BLOCK
+        at, end, parts = offset, offset + length, []
+        while at < end:
+            run = self._run(name, at // BLOCK, last)
+            start = run.first * BLOCK
+            stop = min(end, start + run.count * BLOCK)
+            part = run.data.result()[at - start : stop - start]
+            parts.append(part)
+            if len(part) < stop - at:
+                break  # it ends here
+            at = stop
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def forget(self, names: Iterable[str]) -> None:
         """Drop what is kept of some packs."""
-        for name in {*names}:
-            with self._fetching[hash(name) % _STRIPES]:  # what a thread reads now goes too
-                with self._lock:
-                    for key in [key for key in self._memory if key[0] == name]:
-                        del self._memory[key]
-                for path in self._directory.glob(f"{_file_name(name)}-*"):
-                    path.unlink(missing_ok=True)
+        wanted = {*names}
+        with self._lock:
+            for run in {run for run in self._runs.values() if run.name in wanted}:
+                self._drop(run)
+        for name in wanted:
+            for path in self._directory.glob(f"{_file_name(name)}-*"):
+                path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:
-            self._memory.clear()
+            for run in {*self._runs.values()}:
+                self._drop(run)
             for path, _, _ in self._files():
                 path.unlink(missing_ok=True)
             self._stored = None
 
-    def _block(self, name: str, number: int, last: int) -> bytes:
-        """Return a block; `last` is one that is wanted as well."""
-        with self._lock:
-            block = self._memory.get((name, number))
-            if block is not None:
-                self._memory.move_to_end((name, number))
-                return block
+    def _run(self, name: str, number: int, last: int) -> _Run:
+        """Return a run that has a block; up to `last` they are wanted as well."""
+        run = self._known(name, number, last)
+        if run is not None:
+            return run
         block = self._from_disk(name, number)
-        if block is None:
-            return self._fetch(name, number, last)
-        self._keep(name, number, block)
-        return block
-
-    def _fetch(self, name: str, number: int, last: int) -> bytes:
-        expected, count = self._next.get(name, (-1, 1))
-        goes_on = number == expected
-        count = min(2 * count, _AHEAD) if goes_on else 1
-        count = max(count, min(last - number + 1, _AHEAD))
-        data = self._backend.read(name, number * BLOCK, count * BLOCK)
-        self._next[name] = (number + count, count)
-        blocks = [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)] or [b""]
-        for at, block in enumerate(blocks):
-            self._keep(name, number + at, block)
-            if not goes_on:
-                self._to_disk(name, number + at, block)
-        return blocks[0]
-
-    def _keep(self, name: str, number: int, block: bytes) -> None:
         with self._lock:
-            self._memory[name, number] = block
-            self._memory.move_to_end((name, number))
-            while len(self._memory) > _MEMORY:
-                self._memory.popitem(last=False)
+            if (name, number) in self._runs:
+                return self._runs[name, number]  # another thread was quicker
+            if block is None:
+                run = self._begin(name, number, last)
+                self._look_ahead(name, last)
+            else:
+                run = self._new(name, number, number + 1)
+        if block is None:
+            self._fetch(run)
+        else:
+            run.data.set_result(block)
+            self._came(run, block)
+        return run
+
+    def _known(self, name: str, number: int, last: int) -> _Run | None:
+        with self._lock:
+            run = self._runs.get((name, number))
+            if run is not None:
+                if run in self._memory:
+                    self._memory.move_to_end(run)
+                self._look_ahead(name, last)
+            return run
+
+    def _begin(self, name: str, number: int, last: int) -> _Run:
+        """Choose what to fetch with a block: the more, the longer a pack is read on."""
+        place = self._places.get(name)
+        wanted = min(last + 1 - number, _MANY)
+        near = min(place.count, _MANY) if place else 0
+        if place and place.high <= number < place.high + near:
+            # what was passed over is about to be asked for: several threads read
+            place.count = min(2 * place.count, _UNDER_WAY)
+            end = place.high + min(max(place.count, last + 1 - place.high), _MANY)
+            run = self._new(name, place.high, end)
+            place.high = end
+            self._is_bulk |= place.count >= _MANY
+        elif place and place.low - near <= number < place.low:
+            place.count = min(2 * place.count, _MANY)
+            run = self._new(name, max(0, min(place.low - place.count, number)), place.low, True)
+            place.low = run.first
+        else:
+            # who has read packs from front to back so far will do so with this one
+            bulk = self._is_bulk
+            first = 0 if bulk and place is None and number < _MANY - wanted else number
+            run = self._new(name, first, number + wanted, keep=not bulk)
+            self._places[name] = _Place(first, number + wanted, 2 * _MANY if bulk else wanted)
+        return run
+
+    def _look_ahead(self, name: str, last: int) -> None:
+        """Have what comes after a block fetched before it is asked for."""
+        place = self._places.get(name)
+        if place is None:
+            return
+        end = self._ends.get(name, 1 << 62)
+        while place.high < min(last + 1 + place.count - _MANY, end):
+            run = self._new(name, place.high, place.high + _MANY)
+            place.high += _MANY
+            place.count = min(place.count + _MANY, _UNDER_WAY)
+            self._threads.submit(self._fetch, run)
+
+    def _new(self, name: str, first: int, end: int, keep: bool = False) -> _Run:
+        run = _Run(name, first, end - first, keep)
+        for number in range(first, end):
+            self._runs.setdefault((name, number), run)
+        return run
+
+    def _fetch(self, run: _Run) -> None:
+        try:
+            data = self._backend.read(run.name, run.first * BLOCK, run.count * BLOCK)
+        except BaseException as error:  # noqa: BLE001 - raised again for whoever reads
+            with self._lock:
+                self._drop(run)
+            run.data.set_exception(error)
+            return
+        run.data.set_result(data)
+        self._came(run, data)
+        if run.keep and not run.dropped:
+            for at in range(0, len(data), BLOCK):
+                self._to_disk(run.name, run.first + at // BLOCK, data[at : at + BLOCK])
+                if run.dropped:  # forgotten meanwhile: whoever did so may have looked before
+                    self._path(run.name, run.first + at // BLOCK).unlink(missing_ok=True)
+
+    def _came(self, run: _Run, data: bytes) -> None:
+        """Count what is in memory, and let go of what was not wanted for longest."""
+        with self._lock:
+            if len(data) < run.count * BLOCK:
+                self._ends[run.name] = run.first + -(-len(data) // BLOCK)
+            if run.dropped:
+                return  # it was forgotten meanwhile
+            self._memory[run] = None
+            self._held += len(data)
+            while self._held > _MEMORY and len(self._memory) > 1:
+                self._drop(next(iter(self._memory)))
+
+    def _drop(self, run: _Run) -> None:
+        run.dropped = True
+        for number in range(run.first, run.first + run.count):
+            if self._runs.get((run.name, number)) is run:
+                del self._runs[run.name, number]
+        if run in self._memory:
+            del self._memory[run]
+            self._held -= len(run.data.result())
 
     def _from_disk(self, name: str, number: int) -> bytes | None:
         path = self._path(name, number)

@@ -7,8 +7,8 @@ must heed put-if-absent (`If-None-Match: *`), else gc refuses to run beside writ
 from __future__ import annotations
 
 import errno
+import mmap
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,12 +29,6 @@ from palatine.ids import Buffer
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_UPLOADS = 1
-"""Packs that are in memory at once while they are sent; others wait on the disk.
-
-Peak memory of a first snapshot with two workers: 145 MiB with one, 166 MiB with two. The next pack
-is filled meanwhile.
-"""
 _GETS = 8
 """Small files that are fetched at the same time."""
 _AT_ONCE = 1000
@@ -58,7 +52,6 @@ class ObjectBackend(Backend):
         self._store = store
         self._slow = slow
         self._attempts = Attempts(location, clock)
-        self._sending = threading.BoundedSemaphore(_UPLOADS)
 
     def get(self, name: str) -> bytes:
         return self._attempts.run(name, lambda: _get(self._store, name))
@@ -112,16 +105,12 @@ class ObjectBackend(Backend):
     def list(self, prefix: str) -> Iterator[Stat]:
         yield from self._attempts.run(prefix or "its files", lambda: _list(self._store, prefix))
 
-    def commit(self, name: str, data: bytes) -> None:
+    def commit(self, name: str, data: Buffer) -> None:
         """Put a pack that has been written to the end."""
         if not self._create(self._slow, name, data):
             raise RepositoryError(f"{name} exists")
 
-    def sending(self) -> threading.BoundedSemaphore:
-        """Return what is held while a pack is in memory."""
-        return self._sending
-
-    def _create(self, store: ObjectStore, name: str, data: bytes) -> bool:
+    def _create(self, store: ObjectStore, name: str, data: Buffer) -> bool:
         creation = _Creation(store, name, data)
         try:
             return self._attempts.run(name, creation.attempt)
@@ -140,7 +129,7 @@ class _Creation:
     it has our bytes, which are either random or the same whoever writes them.
     """
 
-    def __init__(self, store: ObjectStore, name: str, data: bytes) -> None:
+    def __init__(self, store: ObjectStore, name: str, data: Buffer) -> None:
         self._store = store
         self._name = name
         self._data = data
@@ -186,11 +175,11 @@ class _ObjectUpload(Upload):
         self.size += len(data)
 
     def commit(self, name: str) -> None:
-        with self._backend.sending():
-            with _room():
-                self._file.seek(0)
-                data = self._file.read()
-            self._backend.commit(name, data)
+        with _room():
+            self._file.flush()
+            # read into memory, each pack would leave a hole there when it is gone
+            mapped = mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ) if self.size else b""
+        self._backend.commit(name, memoryview(mapped))
 
     def close(self) -> None:
         self._file.close()

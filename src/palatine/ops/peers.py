@@ -55,13 +55,12 @@ class Peer:
 
 
 def as_peer(repository: Repository) -> Peer:
-    """Return a repository that is open here as a peer."""
-    supplier, receiver = LocalSupplier(repository), LocalReceiver(repository)
+    """Return a repository that is open here as a peer, which lists its snapshots once."""
+    supplier = LocalSupplier(repository)
+    receiver = LocalReceiver(repository, listing=supplier.listing)
 
     def look() -> None:
-        found = repository.list_snapshots()
-        supplier.know(found)
-        receiver.know(found)
+        supplier.know(repository.list_snapshots())
 
     return Peer(supplier, receiver, look)
 

@@ -16,7 +16,7 @@ from palatine.model.pack import FrameKind, Listing, Member
 from palatine.store.catalog import Catalog, Copy
 from palatine.store.index import SEGMENT_OBJECTS, SEGMENT_PACKS, Index
 from palatine.store.lineage import FRESH_START
-from palatine.store.packer import Packer
+from palatine.store.packer import PACK_TARGET, Packer
 from palatine.store.reader import Reader
 from palatine.workers import Workers
 
@@ -28,6 +28,12 @@ SOLID_FULL = 256 << 10
 
 IN_FLIGHT = 24 << 20
 """Plain bytes that may wait for the workers: with them memory is bounded."""
+
+PACKS_AT_ONCE = 2
+"""Full packs that are made durable, or sent, at the same time, while others are filled.
+
+One more waits, on a disk. On object storage each costs its size in memory meanwhile.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,10 @@ class Encoder:
         self._listed = 0
         self._lock = threading.Lock()
         self._workers = Workers(threads, IN_FLIGHT)
-        data, meta = (Packer(parts.backend, parts.digest, self._keep) for _ in range(2))
+        self._closing = Workers(PACKS_AT_ONCE, (PACKS_AT_ONCE + 2) * PACK_TARGET)
+        data, meta = (
+            Packer(parts.backend, parts.digest, self._keep, self._closing) for _ in range(2)
+        )
         self._lanes = {Kind.CHUNK: _Lane(data), Kind.LIST: _Lane(meta), Kind.TREE: _Lane(meta)}
         self._packers = (data, meta)
         self.added = 0
@@ -79,6 +88,7 @@ class Encoder:
     def check(self) -> None:
         """Raise what a worker met."""
         self._workers.check()
+        self._closing.check()
 
     def submit(self, size: int, work: Callable[[], None]) -> None:
         """Have a worker do something that holds `size` bytes."""
@@ -142,6 +152,7 @@ class Encoder:
         self._workers.wait()
         for packer in self._packers:
             packer.flush()
+        self._closing.wait()
 
     def write_segments(self) -> None:
         """List the packs in durable index segments, with those that a killed writer left."""
@@ -152,7 +163,8 @@ class Encoder:
 
     def close(self) -> None:
         """Stop the workers and drop what was not finished."""
-        self._workers.close()
+        self._workers.close()  # they may wait for a pack to be closed
+        self._closing.close()
         for packer in self._packers:
             packer.abort()
 

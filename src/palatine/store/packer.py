@@ -21,6 +21,7 @@ from palatine.model.pack import (
     encode_footer,
     encode_trailer,
 )
+from palatine.workers import Workers
 
 PACK_TARGET = 24 << 20
 """A pack is closed with the frame with which it reaches this many bytes."""
@@ -30,16 +31,25 @@ MEMBERS_MAX = 1 << 16
 
 
 class Packer:
-    """One pack after another. `finished` is called with each pack's listing once it is durable."""
+    """One pack after another. `finished` is called with each pack's listing once it is durable.
+
+    `closing` has it made durable behind the back of whoever filled it; without, that one does it.
+    """
 
     def __init__(
-        self, backend: Backend, digest: Digest, finished: Callable[[Listing], None]
+        self,
+        backend: Backend,
+        digest: Digest,
+        finished: Callable[[Listing], None],
+        closing: Workers | None = None,
     ) -> None:
         self._backend = backend
         self._digest = digest
         self._finished = finished
+        self._closing = closing
         self._lock = threading.Lock()
         self._open: _OpenPack | None = None
+        self._full: set[_OpenPack] = set()
 
     def add(
         self,
@@ -65,21 +75,38 @@ class Packer:
             if full:
                 self._open = None
         if full:
-            self._finished(full.close())
+            self._close(full)
 
     def flush(self) -> None:
-        """Close the pack that is open, if any."""
+        """Close the pack that is open, if any; it is durable when `closing` has nothing to do."""
         with self._lock:
             last, self._open = self._open, None
         if last:
-            self._finished(last.close())
+            self._close(last)
 
     def abort(self) -> None:
-        """Drop the pack that is open."""
+        """Drop the packs that are not durable. `closing` must have stopped."""
         with self._lock:
-            last, self._open = self._open, None
-        if last:
-            last.upload.close()
+            left, self._full = self._full, set()
+            if self._open:
+                left.add(self._open)
+            self._open = None
+        for pack in left:
+            pack.upload.close()
+
+    def _close(self, pack: _OpenPack) -> None:
+        with self._lock:
+            self._full.add(pack)
+        if self._closing is None:
+            self._make_durable(pack)
+        else:
+            self._closing.submit(pack.size, lambda: self._make_durable(pack))
+
+    def _make_durable(self, pack: _OpenPack) -> None:
+        listing = pack.close()
+        with self._lock:
+            self._full.discard(pack)
+        self._finished(listing)
 
 
 class _OpenPack:
@@ -88,14 +115,14 @@ class _OpenPack:
         self._digest = digest
         self._hasher: Hasher = digest.stream()
         self._frames: list[Frame] = []
-        self._size = 0
+        self.size = 0
         self._members = 0
         self._write(PACK_MAGIC + secrets.token_bytes(RANDOM_SIZE))
-        assert self._size == HEADER_SIZE
+        assert self.size == HEADER_SIZE
 
     @property
     def full(self) -> bool:
-        return self._size >= PACK_TARGET or self._members >= MEMBERS_MAX
+        return self.size >= PACK_TARGET or self._members >= MEMBERS_MAX
 
     def append(
         self,
@@ -105,7 +132,7 @@ class _OpenPack:
         base: ObjectId,
         ordinal: int,
     ) -> None:
-        self._frames.append(Frame(kind, self._size, len(sealed), members, base, ordinal))
+        self._frames.append(Frame(kind, self.size, len(sealed), members, base, ordinal))
         self._members += len(members)
         self._write(sealed)
 
@@ -116,9 +143,9 @@ class _OpenPack:
             self._write(encode_trailer(footer, self._digest))
             name = self._hasher.digest()
             self.upload.commit(pack_name(name))
-        return Listing(name, self._size, tuple(self._frames))
+        return Listing(name, self.size, tuple(self._frames))
 
     def _write(self, data: bytes) -> None:
         self._hasher.update(data)
         self.upload.write(data)
-        self._size += len(data)
+        self.size += len(data)

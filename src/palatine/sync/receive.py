@@ -57,25 +57,25 @@ class LocalReceiver(Receiver):
     snapshot has to have every byte of it.
     """
 
-    def __init__(self, repository: Repository, palaces: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        palaces: Collection[str] | None = None,
+        listing: Callable[[], Iterable[Stored]] | None = None,
+    ) -> None:
+        """`listing` gives all snapshots where somebody else has listed them."""
         config = repository.config
         self.identity = Identity(config.id, config.digest, repository.backend.location)
         self._repository = repository
+        self._listing = listing or repository.list_snapshots
         self._palaces = palaces
         self._stored: dict[bytes, Stored] = {}
-        self._known: Sequence[Stored] | None = None
         self._reach: Reach | None = None
         self._epoch = 0
 
-    def know(self, found: Sequence[Stored]) -> None:
-        """Take a list of the repository's snapshots that was read just now: it serves once."""
-        self._known = found
-
     def lacks(self, offers: Sequence[Offer], named: bool) -> Answer:
         """Say which snapshots are lacking; see `Receiver`."""
-        found = self._repository.list_snapshots() if self._known is None else self._known
-        self._stored = {one.id[:SHORT]: one for one in found}
-        self._known = None
+        self._stored = {one.id[:SHORT]: one for one in self._listing()}
         strangers = any(one.short not in self._stored for one in offers)
         gone = self._forgotten() if strangers and not named else set()
         lacking, forgotten, closed, untagged = [], [], [], []

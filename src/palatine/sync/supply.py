@@ -58,6 +58,10 @@ class LocalSupplier(Supplier):
             if self._palaces is None or one.palace in self._palaces
         }
 
+    def listing(self) -> Iterable[Stored]:
+        """Return the snapshots that were offered; a new listing once something was given."""
+        return self._repository.list_snapshots() if self._fresh else self._snapshots().values()
+
     def files(self, shorts: Sequence[bytes]) -> Iterator[SnapshotFile]:
         """Yield the files of snapshots; those that were forgotten meanwhile are left out."""
         known = self._snapshots()

@@ -168,8 +168,8 @@ class Million:
         """Make the repository, and measure a log, and an ls of the root and of a directory."""
         here = self._made / "million"
         if not here.exists():
-            script = [sys.executable, "-c", GENERATE, here, self._made / "cache", str(directories)]
-            subprocess.run([*script, str(_FILES)], check=True)
+            words = [GENERATE, str(here), str(self._made / "cache"), str(directories)]
+            subprocess.run([sys.executable, "-c", *words, str(_FILES)], check=True)
         (self._work / "asking").mkdir()
         with slow(self._server.port, self._seconds) as port:
             peer = There(self._work / "asking", self._work, self._server, port)

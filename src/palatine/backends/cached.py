@@ -202,10 +202,14 @@ class BlockCache:
         run.data.set_result(data)
         self._came(run, data)
         if run.keep and not run.dropped:
-            for at in range(0, len(data), BLOCK):
-                self._to_disk(run.name, run.first + at // BLOCK, data[at : at + BLOCK])
-                if run.dropped:  # forgotten meanwhile: whoever did so may have looked before
-                    self._path(run.name, run.first + at // BLOCK).unlink(missing_ok=True)
+            self._store(run, data)
+
+    def _store(self, run: _Run, data: bytes) -> None:
+        for at in range(0, len(data), BLOCK):
+            self._to_disk(run.name, run.first + at // BLOCK, data[at : at + BLOCK])
+        if run.dropped:  # meanwhile; who forgot it may have looked for its files before
+            for number in range(run.first, run.first + run.count):
+                self._path(run.name, number).unlink(missing_ok=True)
 
     def _came(self, run: _Run, data: bytes) -> None:
         """Count what is in memory, and let go of what was not wanted for longest."""

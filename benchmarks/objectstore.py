@@ -176,8 +176,8 @@ class Million:
             shutil.copytree(here, peer.repository)
             (peer.base / "home").mkdir()
             self.objects, self.size = directories * (_FILES + 1) + 2, bytes_in(peer.repository)
-            for words in (("log",), ("ls", "big"), ("ls", "big:000001")):
-                self._measure(peer, port, words)
+            for asked in (("log",), ("ls", "big"), ("ls", "big:000001")):
+                self._measure(peer, port, asked)
 
     def _measure(self, peer: There, port: int, words: tuple[str, ...]) -> None:
         """First behind the line for the time, then behind a proxy that counts."""

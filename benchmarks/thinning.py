@@ -3,8 +3,8 @@
 python benchmarks/thinning.py --megabytes 100 --days 60 --out docs/benchmarks
 
 Each hour a hundred-megabyte data root lives an hour and everybody takes a snapshot that bears that
-hour's time; each night everybody applies the policy and collects. Only what comes after the last
-day is timed: its thinning, and the restores of the oldest and the newest snapshot.
+hour's time; each night everybody applies the policy and collects. Timed are the last nights, one
+contestant after the other, and the restores of the oldest and the newest snapshot.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -103,6 +104,20 @@ class KeeperPal(Keeper):
         assert isinstance(self.peer, Palatine)
         return self.peer.run([self.peer.pal("restore", "-q", name, str(target))], self.peer.base)
 
+    def chains(self) -> dict[str, float]:
+        """How many deltas have to be applied for an object: on average, and at most."""
+        with self._open() as repository:
+            repository.store.refresh()
+            stored = repository.store.catalog.query("SELECT id, base FROM objects")
+            base = {object_id: below for object_id, below in stored if below}
+        depths = []
+        for object_id in base:
+            at, depth = object_id, 0
+            while at in base:
+                at, depth = base[at], depth + 1
+            depths.append(depth)
+        return {"deltas": len(depths), "mean": fmean(depths or [0]), "most": max(depths, default=0)}
+
     def only_kept(self, work: Path) -> int:
         """Bytes of a repository in which only the snapshots that are left were ever made."""
         again = work / "only-kept"
@@ -179,8 +194,10 @@ def main() -> int:
         source.mkdir()
         palaces.create(source, SEED, arguments.megabytes)
         keepers = _keepers(work, source)
-        _live(keepers, source, arguments.days)
-        result = _last_night(keepers, source, work, arguments.gate)
+        nights = _live(keepers, source, arguments)
+        result = _measured(keepers, source, work)
+    for name, timed in nights.items():
+        result[name]["nights"] = timed
     result |= {"days": arguments.days, "megabytes": arguments.megabytes, "policy": KEEP}
     print(json.dumps(result, indent=1))
     if arguments.out:
@@ -193,6 +210,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--nights", type=int, default=7, help="of which so many are timed")
     parser.add_argument("--out", type=Path, help="directory for thinning.json")
     parser.add_argument("--work", type=Path, help="where to work (default: the system's temporary)")
     parser.add_argument("--gate", type=Path, help="wait for this file before anything is timed")
@@ -212,18 +230,38 @@ def _keepers(work: Path, source: Path) -> dict[str, Keeper]:
     return keepers
 
 
-def _live(keepers: dict[str, Keeper], source: Path, days: int) -> None:
-    """Live hour by hour up to now; thin each night but the last."""
+def _live(
+    keepers: dict[str, Keeper], source: Path, arguments: argparse.Namespace
+) -> dict[str, list[dict[str, Any]]]:
+    """Live hour by hour up to now; thin each night, and return what the last ones took."""
+    days: int = arguments.days
     now = datetime.datetime.now().astimezone().replace(minute=30, second=0, microsecond=0)
     first = now - datetime.timedelta(hours=24 * days)
+    nights: dict[str, list[dict[str, Any]]] = {name: [] for name in keepers}
     for hour in range(1, 24 * days + 1):
         moment = first + datetime.timedelta(hours=hour)
         palaces.live_a_day(source, SEED, hour, 1 / 24)
         _each(keepers, lambda keeper, at=moment: keeper.snapshot(at))  # type: ignore[misc]
-        if hour % 24 == 0:
-            print(f"day {hour // 24}", file=sys.stderr)
-            if hour < 24 * days:
-                _each(keepers, lambda keeper, at=moment: keeper.thin(at))  # type: ignore[misc]
+        if hour % 24:
+            continue
+        print(f"day {hour // 24}", file=sys.stderr)
+        if hour // 24 <= days - arguments.nights:
+            _each(keepers, lambda keeper, at=moment: keeper.thin(at))  # type: ignore[misc]
+            continue
+        _wait(arguments.gate)
+        for name, keeper in keepers.items():
+            settle(keeper.peer.repository)
+            before = keeper.peer.size()
+            used = keeper.thin(moment)
+            nights[name].append({"before": before, "after": keeper.peer.size()} | vars(used))
+    return nights
+
+
+def _wait(gate: Path | None) -> None:
+    if gate is not None and not gate.exists():
+        print(f"waiting for {gate}", file=sys.stderr)
+        while not gate.exists():
+            Clock().sleep(0.5)
 
 
 def _each(keepers: dict[str, Keeper], act: Callable[[Keeper], Any]) -> None:
@@ -233,25 +271,13 @@ def _each(keepers: dict[str, Keeper], act: Callable[[Keeper], Any]) -> None:
             pass
 
 
-def _last_night(
-    keepers: dict[str, Keeper], source: Path, work: Path, gate: Path | None
-) -> dict[str, Any]:
-    """Time the last thinning and the restores of each, one after the other."""
-    if gate is not None:
-        print(f"waiting for {gate}", file=sys.stderr)
-        while not gate.exists():
-            Clock().sleep(0.5)
+def _measured(keepers: dict[str, Keeper], source: Path, work: Path) -> dict[str, Any]:
+    """Return what is left of each, and what restores of it take, one after the other."""
     result: dict[str, Any] = {"differences": []}
     expected = manifest(source)
     for name, keeper in keepers.items():
-        settle(keeper.peer.repository)
-        before = keeper.peer.size()
-        thinned = keeper.thin(datetime.datetime.now().astimezone())
         names = keeper.names()
-        row = {
-            "before": before, "after": keeper.peer.size(), "kept": len(names),
-            "thin": vars(thinned),
-        }  # fmt: skip
+        row: dict[str, Any] = {"kept": len(names), "size": keeper.peer.size()}
         for which, one in (("oldest", names[0]), ("newest", names[-1])):
             target = work / f"{name}-{which}"
             target.mkdir()
@@ -261,6 +287,7 @@ def _last_night(
                 found = differences(expected, manifest(target))
                 result["differences"] += [f"{name}: {line}" for line in found]
         if isinstance(keeper, KeeperPal):
+            row["chains"] = keeper.chains()
             row["verified"] = vars(keeper.peer.verify())
             row["only kept"] = keeper.only_kept(work)
         result[name] = row

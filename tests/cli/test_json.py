@@ -240,6 +240,7 @@ CHANGING: dict[tuple[str, ...], Any] = {
         "exported_as": (ID, None),
         "same": bool,
         "added_bytes": int,
+        "complete": bool,
         "redacted": bool,
         "notes": [str],
         "unverified": [str],

@@ -70,6 +70,7 @@ class Collector:
         self._known: frozenset[int] | None = frozenset()
         self._epoch = repository.catalog.epoch
         self._mine: frozenset[bytes] = frozenset()
+        self._own: set[int] = set()
         self.seen: Seen | None = None
         self.fenced: list[str] = []
         """Snapshot keys that were closed to writers taken for dead."""
@@ -119,7 +120,7 @@ class Collector:
                 if not left or not self._has_changed(snapshots, listed):
                     raise
                 continue
-            self._known = self._numbers()
+            self._known, self._own = self._numbers(), set()
             if self._known == known:
                 ids = frozenset(one.id for one in snapshots)
                 self.seen = Seen(listed, absent, accounts, bases, ids)
@@ -155,7 +156,9 @@ class Collector:
                 if before <= self._repository.index.listed().keys():
                     raise
             except WouldBeLost:
-                pass  # copies by another collector came to the catalog that we share
+                if self._numbers() - self._own == self._known:
+                    raise
+                # else copies by another collector came to the catalog that we share
             self.look()  # another collector had adopted the same packs, and was quicker
         return self._transfer(thorough)
 
@@ -179,6 +182,7 @@ class Collector:
         try:
             return transfer.run(repository.reporter)
         finally:
+            self._own |= transfer.own
             repository.reporter.end()
 
     def retire(self, packs: Set[bytes]) -> None:

@@ -107,7 +107,8 @@ class Transfer:
         self._packs = packs
         self._pure, self._thorough = care
         self._names = {row.n: row for row in parts.catalog.packs()}
-        self._own: set[int] = set()
+        self.own: set[int] = set()
+        """Numbers of the packs that were made."""
         self._seen = Bitmap()
         self._copies = Remembered(parts.catalog)
         self._present = Presence(self._copies, self._counts)
@@ -190,7 +191,7 @@ class Transfer:
             " AND NOT EXISTS (SELECT 1 FROM objects c WHERE c.id = o.id AND going(c.pack))"
         )
         found = [object_id for (object_id,) in rows]
-        left = self._packs.left | self._own
+        left = self._packs.left | self.own
         copies = Remembered(self._catalog)
         readable = Presence(copies, lambda copy: copy.pack in left)
         lost = []
@@ -207,7 +208,7 @@ class Transfer:
 
     def _counts(self, copy: Copy) -> bool:
         whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
-        return whole and (copy.pack in self._packs.usable or copy.pack in self._own)
+        return whole and (copy.pack in self._packs.usable or copy.pack in self.own)
 
     def _stays(self, object_id: ObjectId) -> bool:
         """Whether an object will be there: it is content or a kept base, and not another's to move.
@@ -398,4 +399,4 @@ class Transfer:
             )
 
     def _finished(self, numbers: list[int], listing: Listing) -> None:
-        self._own.update(numbers)
+        self.own.update(numbers)

@@ -59,7 +59,9 @@ class Ahead:
 
     def __init__(self, source: Source, threads: int) -> None:
         self._source = source
-        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="palatine")
+        # half of them: to read takes less than half of what compression takes, beside it
+        threads = max(1, threads // 2)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="palatine")
         self._pools: OrderedDict[ObjectId, _Fetched] = OrderedDict()
 
     def steps(self, members: Iterable[Member]) -> Iterator[Step]:

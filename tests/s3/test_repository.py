@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -210,6 +211,14 @@ def test_a_restore_reads_packs_in_few_pieces(host: Host, other: Host, proxy: Pro
     other.check_restores("palace-one", host)
     reads = [path for _, path in proxy.requests if "/memory/packs/" in path]
     assert len(reads) < 20  # of some twenty chunks, footers not among them
+
+
+def test_no_thread_outlives_a_repository(host: Host, other: Host) -> None:
+    (host.palace / "large").write_bytes(Random(4).randbytes(20_000_000))
+    host.snapshot()
+    before = {*threading.enumerate()}
+    other.check_restores("palace-one", host)
+    assert {*threading.enumerate()} <= before
 
 
 def test_a_snapshot_without_a_change_costs_few_requests(host: Host, proxy: Proxy) -> None:

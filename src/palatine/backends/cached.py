@@ -119,6 +119,10 @@ class BlockCache:
                 path.unlink(missing_ok=True)
             self._stored = None
 
+    def close(self) -> None:
+        """Let go of the threads; what is being fetched is waited for. Nobody may read any more."""
+        self._threads.shutdown(cancel_futures=True)
+
     def _run(self, name: str, number: int, last: int) -> _Run:
         """Return a run that has a block; up to `last` they are wanted as well."""
         run = self._known(name, number, last)

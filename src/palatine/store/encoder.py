@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -72,13 +73,15 @@ class Encoder:
         self._catalog = parts.catalog
         self._index = parts.index
         self._finished = finished
-        self._listings: list[Listing] = []
+        self._listings: list[tuple[int, Listing]] = []
+        """By lane: which pack of two is durable first must not show in what is written."""
         self._listed = 0
         self._lock = threading.Lock()
         self._workers = Workers(threads, IN_FLIGHT)
         self._closing = Workers(PACKS_AT_ONCE, (PACKS_AT_ONCE + 2) * PACK_TARGET)
         data, meta = (
-            Packer(parts.backend, parts.digest, self._keep, self._closing) for _ in range(2)
+            Packer(parts.backend, parts.digest, partial(self._keep, lane), self._closing)
+            for lane in range(2)
         )
         self._lanes = {Kind.CHUNK: _Lane(data), Kind.LIST: _Lane(meta), Kind.TREE: _Lane(meta)}
         self._packers = (data, meta)
@@ -157,7 +160,8 @@ class Encoder:
     def write_segments(self) -> None:
         """List the packs in durable index segments, with those that a killed writer left."""
         with self._lock:
-            listings, self._listings = self._listings, []
+            kept, self._listings = self._listings, []
+        listings = _in_order(kept)
         rest = self._index.uncovered({one.pack for one in listings})
         self._index.write_segments(chain(listings, rest))
 
@@ -177,17 +181,21 @@ class Encoder:
     def _solid(self, lane: _Lane, members: tuple[Member, ...], data: bytes) -> None:
         lane.packer.add(FrameKind.SOLID, _compressed(data), members)
 
-    def _keep(self, listing: Listing) -> None:
+    def _keep(self, lane: int, listing: Listing) -> None:
         numbers = self._catalog.add([listing], "")
         with self._lock:
-            self._listings.append(listing)
+            self._listings.append((lane, listing))
             self._listed += sum(len(frame.members) for frame in listing.frames)
             self.added += listing.size
-            due = []
+            due: list[tuple[int, Listing]] = []
             if len(self._listings) >= SEGMENT_PACKS or self._listed >= SEGMENT_OBJECTS:
                 due, self._listings, self._listed = self._listings, [], 0
         self._finished(numbers, listing)
-        self._index.write_segments(due)
+        self._index.write_segments(_in_order(due))
+
+
+def _in_order(kept: list[tuple[int, Listing]]) -> list[Listing]:
+    return [listing for _, listing in sorted(kept, key=lambda one: one[0])]
 
 
 class _Lane:

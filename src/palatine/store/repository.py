@@ -166,6 +166,8 @@ class Repository:
 
     def close(self) -> None:
         """Let go of files."""
+        if self.blocks is not None:
+            self.blocks.close()
         self.catalog.close()
         self.backend.close()
 

@@ -239,7 +239,8 @@ def test_memory_is_bounded(place: Place) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 150
+    # the names of one directory take some 15 MB of it, what glibc keeps of freed buffers up to 60
+    assert int(done.stdout) < count(150, 200)
     assert plain_size(target) > count(1, 5) << 30
 
 

@@ -100,7 +100,7 @@ def test_many_threads_read_on_a_little_out_of_order(tmp_path: Path, seed: int) -
             zip(places, pool.map(lambda at: cache.read(PACK, at, 300_000), places), strict=True)
         )
     assert b"".join(read[place] for place in sorted(read)) == LARGE
-    assert backend.calls["read"] < 60
+    assert backend.calls["read"] < len(places)  # how many less is a matter of who comes first
     assert cache._held <= cached._MEMORY
 
 

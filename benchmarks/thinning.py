@@ -5,6 +5,9 @@ python benchmarks/thinning.py --megabytes 100 --days 60 --out docs/benchmarks
 Each hour a hundred-megabyte data root lives an hour and everybody takes a snapshot that bears that
 hour's time; each night everybody applies the policy and collects. Timed are the last nights, one
 contestant after the other, and the restores of the oldest and the newest snapshot.
+
+With --until DAY all of it stays in --work, and a later run with the same --work goes on from there:
+most of the time goes into days that are not timed.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -30,6 +35,7 @@ from peers import Borg, Contestant, Palatine, Restic
 from trees import bytes_in, differences, manifest
 
 SEED = 60
+LIVED = "lived.json"
 KEEP = {
     "hourly": SUGGESTED.hourly,
     "daily": SUGGESTED.daily,
@@ -188,17 +194,19 @@ KEEPERS: dict[type[Contestant], type[Keeper]] = {
 def main() -> int:
     """Live the days, then measure the last night; 1 if a restored palace is not what it was."""
     arguments = _arguments()
-    with TemporaryDirectory(dir=arguments.work, prefix="thinning-") as folder:
-        work = Path(folder)
-        source = work / "palaces"
-        source.mkdir()
-        palaces.create(source, SEED, arguments.megabytes)
-        keepers = _keepers(work, source)
-        nights = _live(keepers, source, arguments)
-        result = _measured(keepers, source, work)
+    with ExitStack() as stack:
+        work = arguments.work
+        if not (arguments.until or _Lived.is_at(work)):
+            work = stack.enter_context(TemporaryDirectory(dir=work, prefix="thinning-"))
+        lived = _Lived.begun(Path(work), arguments)
+        keepers = _keepers(lived, arguments.only)
+        nights = _live(keepers, lived, arguments)
+        if arguments.until:
+            return 0
+        result = _measured(keepers, lived)
     for name, timed in nights.items():
         result[name]["nights"] = timed
-    result |= {"days": arguments.days, "megabytes": arguments.megabytes, "policy": KEEP}
+    result |= {"days": lived.days, "megabytes": lived.megabytes, "policy": KEEP}
     print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -214,38 +222,93 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="directory for thinning.json")
     parser.add_argument("--work", type=Path, help="where to work (default: the system's temporary)")
     parser.add_argument("--gate", type=Path, help="wait for this file before anything is timed")
-    return parser.parse_args()
+    parser.add_argument("--until", type=int, metavar="DAY", help="stop after it; needs --work")
+    parser.add_argument("--only", action="append", help="a contestant (default: all)")
+    arguments = parser.parse_args()
+    if arguments.until and not arguments.work:
+        parser.error("--until needs --work: that is where a later run goes on")
+    return arguments
 
 
-def _keepers(work: Path, source: Path) -> dict[str, Keeper]:
+@dataclass
+class _Lived:
+    """How far a run has come: `hour` of so many `days`, the first of which began at `first`."""
+
+    work: Path
+    first: datetime.datetime
+    days: int
+    megabytes: float
+    hour: int = 0
+
+    @property
+    def source(self) -> Path:
+        """The palaces."""
+        return self.work / "palaces"
+
+    @staticmethod
+    def is_at(work: Path | None) -> bool:
+        """Whether a run was left there."""
+        return work is not None and (work / LIVED).exists()
+
+    @classmethod
+    def begun(cls, work: Path, arguments: argparse.Namespace) -> _Lived:
+        """Begin a run there, or go on with the one that was left there."""
+        if cls.is_at(work):
+            told = json.loads((work / LIVED).read_text())
+            first = datetime.datetime.fromisoformat(told.pop("first"))
+            lived = cls(work, first, **told)
+        else:
+            now = datetime.datetime.now().astimezone().replace(minute=30, second=0, microsecond=0)
+            first = now - datetime.timedelta(hours=24 * arguments.days)
+            lived = cls(work, first, arguments.days, arguments.megabytes)
+        if not lived.source.exists():
+            lived.source.mkdir(parents=True)
+            palaces.create(lived.source, SEED, lived.megabytes)
+        return lived
+
+    def live(self) -> datetime.datetime:
+        """Live one hour; return when it ends."""
+        self.hour += 1
+        palaces.live_a_day(self.source, SEED, self.hour, 1 / 24)
+        return self.first + datetime.timedelta(hours=self.hour)
+
+    def save(self) -> None:
+        """Note for a later run how far this one has come."""
+        told = {"first": self.first.isoformat(), "days": self.days}
+        told |= {"megabytes": self.megabytes, "hour": self.hour}
+        (self.work / LIVED).write_text(json.dumps(told) + "\n")
+
+
+def _keepers(lived: _Lived, only: list[str] | None) -> dict[str, Keeper]:
     keepers: dict[str, Keeper] = {}
     for kind, keeper in KEEPERS.items():
+        if only and kind.name not in only:
+            continue
         if not kind.version():
             print(f"NOT HERE: {kind.name}", file=sys.stderr)
             continue
-        peer = kind(work / kind.name, source)
-        peer.base.mkdir()
-        peer.init()
+        peer = kind(lived.work / kind.name, lived.source)
+        if not peer.base.exists():
+            peer.base.mkdir()
+            peer.init()
         keepers[kind.name] = keeper(peer)
     return keepers
 
 
 def _live(
-    keepers: dict[str, Keeper], source: Path, arguments: argparse.Namespace
+    keepers: dict[str, Keeper], lived: _Lived, arguments: argparse.Namespace
 ) -> dict[str, list[dict[str, Any]]]:
     """Live hour by hour up to now; thin each night, and return what the last ones took."""
-    days: int = arguments.days
-    now = datetime.datetime.now().astimezone().replace(minute=30, second=0, microsecond=0)
-    first = now - datetime.timedelta(hours=24 * days)
     nights: dict[str, list[dict[str, Any]]] = {name: [] for name in keepers}
-    for hour in range(1, 24 * days + 1):
-        moment = first + datetime.timedelta(hours=hour)
-        palaces.live_a_day(source, SEED, hour, 1 / 24)
+    until = arguments.until or lived.days
+    while lived.hour < 24 * until:
+        moment = lived.live()
         _each(keepers, lambda keeper, at=moment: keeper.snapshot(at))  # type: ignore[misc]
-        if hour % 24:
+        if lived.hour % 24:
             continue
-        print(f"day {hour // 24}", file=sys.stderr)
-        if hour // 24 <= days - arguments.nights:
+        day = lived.hour // 24
+        print(f"day {day}", file=sys.stderr)
+        if day <= lived.days - arguments.nights:
             _each(keepers, lambda keeper, at=moment: keeper.thin(at))  # type: ignore[misc]
             continue
         _wait(arguments.gate)
@@ -254,6 +317,8 @@ def _live(
             before = keeper.peer.size()
             used = keeper.thin(moment)
             nights[name].append({"before": before, "after": keeper.peer.size()} | vars(used))
+    if arguments.until:
+        lived.save()
     return nights
 
 
@@ -271,15 +336,15 @@ def _each(keepers: dict[str, Keeper], act: Callable[[Keeper], Any]) -> None:
             pass
 
 
-def _measured(keepers: dict[str, Keeper], source: Path, work: Path) -> dict[str, Any]:
+def _measured(keepers: dict[str, Keeper], lived: _Lived) -> dict[str, Any]:
     """Return what is left of each, and what restores of it take, one after the other."""
     result: dict[str, Any] = {"differences": []}
-    expected = manifest(source)
+    expected = manifest(lived.source)
     for name, keeper in keepers.items():
         names = keeper.names()
         row: dict[str, Any] = {"kept": len(names), "size": keeper.peer.size()}
         for which, one in (("oldest", names[0]), ("newest", names[-1])):
-            target = work / f"{name}-{which}"
+            target = lived.work / f"{name}-{which}"
             target.mkdir()
             settle(keeper.peer.repository)
             row[which] = vars(keeper.restore(one, target))
@@ -289,7 +354,7 @@ def _measured(keepers: dict[str, Keeper], source: Path, work: Path) -> dict[str,
         if isinstance(keeper, KeeperPal):
             row["chains"] = keeper.chains()
             row["verified"] = vars(keeper.peer.verify())
-            row["only kept"] = keeper.only_kept(work)
+            row["only kept"] = keeper.only_kept(lived.work)
         result[name] = row
     return result
 

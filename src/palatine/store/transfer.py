@@ -5,12 +5,13 @@ without the condemned packs is left alone. Else its frame is copied as it is, if
 an object whose base does not stay is stored anew, onto the first of its base's bases that stays.
 
 Whatever is written depends on less than it did: on one further down its own chain, or on an object
-that was stored anew before it because the same base went. So no two become each other's base.
+that was stored anew before it because the same base went. So no two become each other's base. What
+is decided rests on what lay where at the beginning, not on what has been written meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -26,7 +27,7 @@ from palatine.store.bitmap import Bitmap
 from palatine.store.catalog import COLUMNS, Copy
 from palatine.store.census import SOLID_DEAD
 from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts
-from palatine.store.resolve import Chain, Presence, Remembered, resolve
+from palatine.store.resolve import Chain, Copies, Presence, Remembered, resolve
 
 _ROW = 800
 """Bytes that a row takes in memory: a frame may hold ten thousands of tiny objects."""
@@ -80,6 +81,21 @@ class _Row(NamedTuple):
     copies: int
 
 
+class _Expected:
+    """Copies as if each object that is to be moved were stored in full: it will be there."""
+
+    def __init__(self, copies: Copies, brought: Callable[[Copy], bool]) -> None:
+        self._copies = copies
+        self._brought = brought
+
+    def copies(self, object_id: ObjectId) -> list[Copy]:
+        """Return where an object lies."""
+        found = self._copies.copies(object_id)
+        if not any(self._brought(one) for one in found):
+            return found
+        return [one._replace(frame=FrameKind.PLAIN, base=b"") for one in found]
+
+
 class WouldBeLost(PalatineError):
     """What was to be brought to new packs is not all there."""
 
@@ -110,8 +126,10 @@ class Transfer:
         self.own: set[int] = set()
         """Numbers of the packs that were made."""
         self._seen = Bitmap()
+        self._awaited = Bitmap()
         self._copies = Remembered(parts.catalog)
         self._present = Presence(self._copies, self._counts)
+        self._expected = Presence(_Expected(self._copies, self._is_brought), self._will_count)
         self._instead: dict[ObjectId, ObjectId] = {}
         self._encoder = Encoder(parts, threads, self._finished)
         self._run: list[list[_Row]] = []
@@ -163,9 +181,10 @@ class Transfer:
     def _keep_bases(self, left: Sequence[ObjectId]) -> None:
         """Have the bases stay by which something in another pack is read."""
         for object_id in self._asked_for(left):
-            for _, copy in self._chain(object_id)[1:]:
-                if copy.pack in self._packs.going:
-                    self._bases.add(copy.number)
+            for base, _ in self._chain(object_id)[1:]:
+                for copy in self._copies.copies(base):
+                    if copy.pack in self._packs.going:
+                        self._bases.add(copy.number)
 
     def _rows(self) -> Generator[_Row]:
         with closing(self._catalog.query("SELECT * FROM temp.moving ORDER BY rowid")) as found:
@@ -210,6 +229,14 @@ class Transfer:
         whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
         return whole and (copy.pack in self._packs.usable or copy.pack in self.own)
 
+    def _is_brought(self, copy: Copy) -> bool:
+        """Whether the object of a copy will be there, for it is ours to move and stays."""
+        stays = copy.number in self._content or copy.number in self._bases
+        return stays and copy.pack in self._packs.going
+
+    def _will_count(self, copy: Copy) -> bool:
+        return self._is_brought(copy) or self._counts(copy)
+
     def _stays(self, object_id: ObjectId) -> bool:
         """Whether an object will be there: it is content or a kept base, and not another's to move.
 
@@ -218,13 +245,16 @@ class Transfer:
         """
         copies = self._copies.copies(object_id)
         wanted = any(one.number in self._content or one.number in self._bases for one in copies)
-        ours = any(one.pack in self._packs.going for one in copies)
-        return (wanted and ours) or ((wanted or not self._pure) and object_id in self._present)
+        return (wanted or not self._pure) and object_id in self._expected
 
     def _chain(self, object_id: ObjectId) -> Chain:
-        """Return how an object can be read now."""
-        bad = self._reader.known_bad
-        chain = resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
+        """Return how an object could be read at the beginning, or else how it can be now."""
+        old, bad = self._packs.going | self._packs.left, self._reader.known_bad
+        chain = resolve(
+            self._copies, object_id, lambda copy: copy.pack in old and copy[:2] not in bad
+        )
+        # where another collector was quicker, old packs are gone
+        chain = chain or resolve(self._copies, object_id, lambda copy: copy[:2] not in bad)
         if chain is None:
             raise Damaged(f"object {object_id.hex()} is missing from the repository", "pal verify")
         return chain
@@ -258,7 +288,9 @@ class Transfer:
         if row.copy.number in self._seen or row.id in self._present:
             return False
         chosen = self._chain(row.id)[0][1]
-        if chosen.pack in self._packs.going and chosen.number != row.copy.number:
+        awaited = row.copy.number in self._awaited
+        if chosen.pack in self._packs.going and chosen.number != row.copy.number and not awaited:
+            self._awaited.add(chosen.number)
             return False  # that copy's turn comes
         for copy in self._catalog.copies(row.id):
             self._seen.add(copy.number)
@@ -267,7 +299,8 @@ class Transfer:
         if chosen.pack in self._packs.usable:
             self._restand(row.id)
         else:
-            self._in_full(row)  # the best copy is another collector's: this one might stand on it
+            # the best copy is another collector's, or was passed over: this one might stand on it
+            self._in_full(row)
         return False
 
     def _is_intact(self, pack: int) -> bool:
@@ -341,24 +374,26 @@ class Transfer:
     def _anew(self, object_id: ObjectId) -> None:
         """Store an object onto something that stays: its base goes."""
         chain = self._chain(object_id)
-        below = self._onto(chain)
-        for base, _ in chain[1:]:
-            if base == below:
-                break
+        at, below = self._onto(chain)
+        for base, _ in chain[1:at]:
             if len(self._instead) >= _STAND_INS:
                 self._instead.clear()
             self._instead.setdefault(base, object_id)
         self._moved.renewed += 1
         self._encoder.submit(3 * chain[0][1].size, lambda: self._encode(chain, below))
 
-    def _onto(self, chain: Chain) -> ObjectId | None:
-        """Return the next object down a chain that stays, or one that was stored in its stead."""
-        for base, _ in chain[1:]:
+    def _onto(self, chain: Chain) -> tuple[int, ObjectId | None]:
+        """Return what next down a chain stays, or was stored in that one's stead; and how far down.
+
+        What lies deeper has no stand-in by that: whatever is stored anew there could come to stand
+        on something that stands on it.
+        """
+        for at, (base, _) in enumerate(chain[1:], 1):
             if base in self._instead:
-                return self._instead[base]
+                return at, self._instead[base]
             if self._stays(base):
-                return base
-        return None
+                return at, base
+        return len(chain), None
 
     def _encode(self, chain: Chain, below: ObjectId | None) -> None:
         object_id, copy = chain[0]

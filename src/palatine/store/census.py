@@ -1,8 +1,9 @@
 """What of each pack stays in a collection, and what that gains.
 
-Kept are the objects that snapshots need (their content), one copy of each, and those bases that
-cost less than storing anew what stands on them. A delta that no snapshot needs itself and on which
-one object stands is not kept: onto its own base that object costs no more than both did.
+Kept are the objects that snapshots need (their content), one copy of each, and bases for what
+stands on them. Bases that no snapshot needs, each the only thing that the one below carries, are a
+run. What is on it can be stored anew onto what is below it, for no more than both took; but hardly
+for less as long as they are small: see `RUN_WORTH`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from palatine.store.resolve import resolve
 
 SOLID_DEAD = 0.25
 """A solid frame is copied as it is unless more than this share of its bytes is dead."""
+
+RUN_WORTH = 8
+"""A run is not kept if it takes more than this part of what the object on it has in plain.
+
+Measured on three nights of thinning, without it: 1,900 objects were stored anew for 0.9 kB each,
+a tenth of their runs, in 1.9 ms each, two fifths of the collections' time. What changes in
+different hours are different pages, until most have changed.
+"""
 
 _KEPT = "((content(number) AND NOT spare(number)) OR base(number))"
 _RENEWED = "(needed(number) AND NOT base(number))"
@@ -53,12 +62,15 @@ class Census:
 
     def __init__(self, catalog: Catalog, content: Bitmap) -> None:
         self._catalog = catalog
+        self._content = content
         self._spare = Bitmap()
         self._needed = Bitmap()
+        self._broken = Bitmap()
         self.bases = Bitmap()
         """Numbers of the bases that are kept for what stands on them."""
         catalog.define("content", content.__contains__)
         catalog.define("spare", self._spare.__contains__)
+        catalog.define("broken", self._broken.__contains__)
         catalog.define("needed", self._needed.__contains__)
         catalog.define("base", self.bases.__contains__)
 
@@ -67,10 +79,9 @@ class Census:
 
         A copy in one of the packs that are `absent` stays only if there is no other.
         """
+        self._find_broken()
         self._find_spares(absent)
         self._find_bases(erase)
-        self._check_bases()
-        self._catalog.work("DROP TABLE temp.links")
         accounts = {row.n: Account(row) for row in self._catalog.packs()}
         for pack, stored, kept, renewed, mixed, idle in (*self._alone(), *self._solid(erase)):
             if pack in accounts:
@@ -93,53 +104,89 @@ class Census:
                     self._spare.add(copy.number)
 
     def _find_bases(self, erase: bool) -> None:
-        """Find the bases that are no content; those on which more than one object stands are kept,
-        and full copies: to store what stands on one in full gains no more than its delta.
+        """Find the bases that are no content, and those of them that are kept: what more than one
+        object stands on, full copies, and runs that are not worth storing anew what is on them.
 
         That of an object's copies one is no delta, and its base not needed, is not looked at: too
         many are found then, never too few.
         """
-        work = self._catalog.work
-        work("DROP TABLE IF EXISTS temp.links")
-        work(
-            "CREATE TEMP TABLE links AS SELECT o.number AS upper, b.number AS lower,"
+        self._tabulate(
+            "links",
+            "SELECT o.number AS upper, b.number AS lower, o.size, b.length,"
             f" b.frame != {FrameKind.DELTA.value} AS root"
             " FROM objects o JOIN objects b ON b.id = o.base"
             f" WHERE o.frame = {FrameKind.DELTA.value} AND NOT content(b.number)"
+            " AND NOT broken(o.number)",
         )
-        work("CREATE INDEX temp.by_upper ON links(upper)")
+        self._catalog.work("CREATE INDEX temp.by_upper ON links(upper)")
         # from content down to the first base that is content
-        question = (
+        self._tabulate(
+            "bases",
             "WITH RECURSIVE needed(number) AS ("
             " SELECT lower FROM links WHERE content(upper) UNION"
             " SELECT links.lower FROM needed JOIN links ON links.upper = needed.number)"
-            " SELECT lower, count(*), root FROM links WHERE content(upper) OR upper IN needed"
-            " GROUP BY lower"
+            " SELECT lower, min(upper) AS upper, size, length, count(*) > 1 OR root AS firm"
+            " FROM links WHERE content(upper) OR upper IN needed GROUP BY lower",
         )
-        for number, dependents, root in self._catalog.query(question):
+        for number, firm in self._catalog.query("SELECT lower, firm FROM bases"):
             self._needed.add(number)
-            if (dependents > 1 or root) and not erase:
+            if firm and not erase:
                 self.bases.add(number)
+        if not erase:
+            self._keep_runs()
+        for table in ("links", "bases"):
+            self._catalog.work(f"DROP TABLE temp.{table}")
 
-    def _check_bases(self) -> None:
-        """Raise Damaged when something that a snapshot needs stands on nothing."""
-        broken = (
-            f"SELECT number FROM objects o WHERE frame = {FrameKind.DELTA.value}"
-            " AND (content(number) OR needed(number))"
-            " AND NOT EXISTS (SELECT 1 FROM objects b WHERE b.id = o.base)"
+    def _keep_runs(self) -> None:
+        """Keep those bases, each under one object, that are small all together."""
+        self._catalog.work("DELETE FROM bases WHERE firm")
+        self._catalog.work("CREATE INDEX temp.base_upper ON bases(upper)")
+        self._tabulate(
+            "runs",
+            "WITH RECURSIVE run(top, size, lower, length) AS ("
+            " SELECT upper, size, lower, length FROM bases"
+            " WHERE upper NOT IN (SELECT lower FROM bases) UNION ALL"
+            " SELECT run.top, run.size, bases.lower, bases.length"
+            " FROM run JOIN bases ON bases.upper = run.lower) SELECT * FROM run",
         )
-        if next(self._catalog.query(broken + " LIMIT 1"), None) is None:
-            return
-        self._catalog.work("CREATE INDEX temp.by_lower ON links(lower)")
-        for (object_id,) in self._catalog.query(
-            f"WITH RECURSIVE broken(number) AS ({broken} UNION"
-            " SELECT links.upper FROM broken JOIN links ON links.lower = broken.number)"
-            " SELECT id FROM objects WHERE content(number) AND number IN broken"
+        for (number,) in self._catalog.query(
+            "SELECT lower FROM runs WHERE top IN"
+            f" (SELECT top FROM runs GROUP BY top HAVING {RUN_WORTH} * sum(length) <= max(size))"
         ):
-            # a copy that was left behind stands on nothing, too: the object has a better one
-            if resolve(self._catalog, object_id, lambda copy: True) is None:
+            self.bases.add(number)
+        self._catalog.work("DROP TABLE temp.runs")
+
+    def _tabulate(self, table: str, question: str) -> None:
+        self._catalog.work(f"DROP TABLE IF EXISTS temp.{table}")
+        self._catalog.work(f"CREATE TEMP TABLE {table} AS {question}")
+
+    def _find_broken(self) -> None:
+        """Find copies that stand on nothing, as what was left behind when a base went.
+
+        Raises Damaged when something that a snapshot needs has no other.
+        """
+        catalog = self._catalog
+        delta = f"frame = {FrameKind.DELTA.value}"
+        found = [*catalog.query(
+            f"SELECT number, id FROM objects o WHERE {delta}"
+            " AND NOT EXISTS (SELECT 1 FROM objects b WHERE b.id = o.base)"
+        )]  # fmt: skip
+        if not found:
+            return
+        self._tabulate("standing", f"SELECT number, id, base FROM objects WHERE {delta}")
+        catalog.work("CREATE INDEX temp.by_base ON standing(base)")
+        while found:
+            number, object_id = found.pop()
+            if number in self._broken:
+                continue
+            self._broken.add(number)
+            if any(copy.number not in self._broken for copy in catalog.copies(object_id)):
+                continue
+            if number in self._content:
                 what = f"{object_id.hex()} cannot be read: the base of a delta is missing"
                 raise Damaged(what, "run: pal verify")
+            found += catalog.query("SELECT number, id FROM standing WHERE base = ?", [object_id])
+        catalog.work("DROP TABLE temp.standing")
 
     def _alone(self) -> Iterator[tuple[int, ...]]:
         """Yield pack, bytes stored, kept and renewed, mixed, idle, of frames with one object."""

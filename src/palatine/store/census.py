@@ -119,13 +119,14 @@ class Census:
             " AND NOT broken(o.number)",
         )
         self._catalog.work("CREATE INDEX temp.by_upper ON links(upper)")
-        # from content down to the first base that is content
+        # from content down to the first base that is content; min() has no type, and without one
+        # SQLite does not use the index
         self._tabulate(
             "bases",
             "WITH RECURSIVE needed(number) AS ("
             " SELECT lower FROM links WHERE content(upper) UNION"
             " SELECT links.lower FROM needed JOIN links ON links.upper = needed.number)"
-            " SELECT lower, min(upper) AS upper, size, length, count(*) > 1 OR root AS firm"
+            " SELECT lower, CAST(min(upper) AS INTEGER) AS upper, size, length, count(*) > 1 OR root AS firm"
             " FROM links WHERE content(upper) OR upper IN needed GROUP BY lower",
         )
         for number, firm in self._catalog.query("SELECT lower, firm FROM bases"):

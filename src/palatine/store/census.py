@@ -126,7 +126,8 @@ class Census:
             "WITH RECURSIVE needed(number) AS ("
             " SELECT lower FROM links WHERE content(upper) UNION"
             " SELECT links.lower FROM needed JOIN links ON links.upper = needed.number)"
-            " SELECT lower, CAST(min(upper) AS INTEGER) AS upper, size, length, count(*) > 1 OR root AS firm"
+            " SELECT lower, CAST(min(upper) AS INTEGER) AS upper, size, length,"
+            " count(*) > 1 OR root AS firm"
             " FROM links WHERE content(upper) OR upper IN needed GROUP BY lower",
         )
         for number, firm in self._catalog.query("SELECT lower, firm FROM bases"):

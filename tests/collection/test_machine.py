@@ -131,6 +131,10 @@ class Machine(RuleBasedStateMachine):
                 self.collectors[who] = None
             elif STEPS[at] == "rescue":
                 collector.rescue(thorough=self.random.random() < 0.5)
+            elif STEPS[at] == "look":
+                there = collector.look().snapshots
+                whole = repository.forgotten.whole(repository.reporter)
+                repository.forgotten.collect([one for one in whole if one.id not in there])
             else:
                 getattr(collector, STEPS[at])()
 

@@ -121,6 +121,8 @@ class Copies:
     def _copiers(self, pal: Pal, restic: Restic) -> list[Copier]:
         found: list[Copier] = []
         for kind in COPIERS:
+            if kind.name not in self.options.copiers:
+                continue
             if kind.version() is None:
                 say(f"NOT HERE: {kind.name}: it takes no part")
                 continue
@@ -213,7 +215,8 @@ def main() -> int:
             "source": bytes_in(source) if source.exists() else 0,
             "rounds": options.rounds, "days": options.days,
             "peers": {
-                one.name: {"version": one.version(), "settings": one.settings} for one in COPIERS
+                one.name: {"version": one.version(), "settings": one.settings}
+                for one in COPIERS if one.name in options.copiers
             },
         }  # fmt: skip
     finally:
@@ -230,6 +233,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--megabytes", type=float, default=954, help="size of the palaces")
+    names = [one.name for one in COPIERS]
+    parser.add_argument("--copiers", choices=names, nargs="+", default=names, help="who copies")
     parser.add_argument("--rounds", type=int, default=3, help="first copies")
     parser.add_argument("--days", type=int, default=3, help="days that are copied")
     parser.add_argument("--starts", type=int, default=10, help="runs with nothing to do")

@@ -150,8 +150,8 @@ def test_lies_about_objects(tmp_path: Path, source: palatine.Repository, lie: st
                 done = copy(liar, LocalReceiver(target.store)).done
             except PalatineError:
                 done = ()
-            assert liar.lies
-            if seed == 0:
+            if seed == 0:  # later ones may happen to tell the truth
+                assert liar.lies
                 assert done == ()
             is_whole(target, truth)
             copy(LocalSupplier(source.store), LocalReceiver(target.store))

@@ -6,8 +6,14 @@ as they are.
 
 from __future__ import annotations
 
+from typing import TypeVar
 
-def seal(data: bytes) -> bytes:
+from palatine.ids import Buffer
+
+_Data = TypeVar("_Data", bound=Buffer)
+
+
+def seal(data: _Data) -> _Data:
     """Return what is written for a frame, footer, index segment or snapshot file."""
     return data
 

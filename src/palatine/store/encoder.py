@@ -139,7 +139,7 @@ class Encoder:
     def frame(
         self,
         kind: FrameKind,
-        payload: bytes,
+        payload: Buffer,
         members: tuple[Member, ...],
         base: ObjectId = b"",
         ordinal: int = 0,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from palatine.backends.base import Backend, Upload
 from palatine.codec.seal import seal
-from palatine.ids import Digest, Hasher, ObjectId
+from palatine.ids import Buffer, Digest, Hasher, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import (
     HEADER_SIZE,
@@ -54,7 +54,7 @@ class Packer:
     def add(
         self,
         kind: FrameKind,
-        payload: bytes,
+        payload: Buffer,
         members: tuple[Member, ...],
         base: ObjectId = b"",
         ordinal: int = 0,
@@ -127,7 +127,7 @@ class _OpenPack:
     def append(
         self,
         kind: FrameKind,
-        sealed: bytes,
+        sealed: Buffer,
         members: tuple[Member, ...],
         base: ObjectId,
         ordinal: int,
@@ -145,7 +145,7 @@ class _OpenPack:
             self.upload.commit(pack_name(name))
         return Listing(name, self.size, tuple(self._frames))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Buffer) -> None:
         self._hasher.update(data)
         self.upload.write(data)
         self.size += len(data)

@@ -50,6 +50,10 @@ class Remembered:
                 self._known[object_id] = found
         return found
 
+    def __contains__(self, object_id: ObjectId) -> bool:
+        """Whether an object that was asked for lay anywhere."""
+        return object_id in self._known
+
     def ask(self, ids: Iterable[ObjectId]) -> None:
         """Ask for some objects, and for those that they stand on, at once: twice as quick."""
         wanted = {*ids} - self._known.keys()

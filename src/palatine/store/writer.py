@@ -6,16 +6,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from palatine.errors import PalatineError, RepositoryError
 from palatine.ids import Buffer, Kind, ObjectId
 from palatine.model.pack import OBJECT_MAX, FrameKind, Listing, Member
 from palatine.store import lineage
 from palatine.store.catalog import Copy
 from palatine.store.encoder import SOLID_BELOW, Base, Encoder, Parts
-from palatine.store.resolve import resolve
+from palatine.store.resolve import Presence, Remembered, resolve
 
 DELTA_FROM = 512
 """Objects smaller than this are not worth a delta's head of 48 bytes and a frame of their own."""
+
+_AT_ONCE = 2000
+"""Objects that are looked up at once."""
 
 
 class Writer:
@@ -66,7 +72,7 @@ class Writer:
     def put_frame(
         self,
         kind: FrameKind,
-        payload: bytes,
+        payload: Buffer,
         members: tuple[Member, ...],
         base: ObjectId = b"",
         ordinal: int = 0,
@@ -83,6 +89,19 @@ class Writer:
     def holds(self, object_id: ObjectId) -> bool:
         """Whether an object is present, or on its way into a pack of this session."""
         return object_id in self._fresh or self.present(object_id)
+
+    def absent(self, ids: Iterable[ObjectId]) -> set[ObjectId]:
+        """Return those of some objects that are not held: the catalog is asked for many at once."""
+        rest = (one for one in ids if one not in self._fresh)
+        known = Remembered(self._catalog)
+        presence = Presence(known, self._counts)
+        absent: set[ObjectId] = set()
+        while some := {*islice(rest, _AT_ONCE)}:
+            known.ask(some)
+            there = [one for one in some if one in known]
+            absent |= some.difference(there)
+            absent.update(one for one in there if one not in presence)
+        return absent
 
     def depth(self, object_id: ObjectId) -> int:
         """Return how many deltas stand between an object that is present and one in full."""

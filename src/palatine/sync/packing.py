@@ -93,7 +93,8 @@ def unpack_described(message: wire.Descriptions) -> list[Described]:
 def pack_given(given: Given) -> wire.Frame:
     """Return a frame as a message."""
     members = tuple((int(one.kind), one.id, one.size) for one in given.members)
-    return wire.Frame(int(given.frame), members, given.payload, given.base, given.ordinal)
+    payload = memoryview(given.payload)
+    return wire.Frame(int(given.frame), members, payload, given.base, given.ordinal)
 
 
 def unpack_given(message: wire.Frame) -> Given:

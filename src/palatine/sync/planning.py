@@ -62,7 +62,7 @@ def _ordered(
             continue
         for link in reversed(chain):
             orders = deltas if link.base else full
-            orders.setdefault(link.id, Order(link.kind, link.id, False, link.length))
+            orders.setdefault(link.id, Order(link.kind, link.id, False, link.length, link.base))
     # what stands on nothing first: then small objects are not torn apart by deltas
     return [*full.values(), *(one for one in deltas.values() if one.id not in full)]
 

@@ -124,12 +124,12 @@ class LocalReceiver(Receiver):
         failed: dict[ObjectId, str] = {}
         with repository.writing_all(places) as (sessions, writer):
             epoch = repository.catalog.epoch
-            fetch = Fetch(repository, writer, supplier, self._counts())
-            try:
-                fetch.bring(tree for one in some for tree in one.trees)
-            except (Lost, Damaged):
-                # which of them it is that cannot be had; what came with the others is here already
-                failed = dict(self._one_by_one(fetch, some))
+            with Fetch(repository, writer, supplier, self._counts()) as fetch:
+                try:
+                    fetch.bring(tree for one in some for tree in one.trees)
+                except (Lost, Damaged):
+                    # which of them it is that cannot be had; what came with the others is here
+                    failed = dict(self._one_by_one(fetch, some))
             writer.flush()
             fetch.check()
             if repository.catalog.epoch != epoch:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from palatine.errors import Malformed, PalatineError
-from palatine.ids import Kind, ObjectId
+from palatine.ids import Buffer, Kind, ObjectId
 from palatine.model.names import check_label
 from palatine.model.pack import FrameKind, Member
 from palatine.store.reach import Reference
@@ -78,13 +78,15 @@ class Described(NamedTuple):
 class Order(NamedTuple):
     """An object that is asked for, `full` if not as a delta; `length` is about what it will take.
 
-    What is asked for in full is read and verified by the supplier before it is sent.
+    `base` is what it stands on, as far as that is known. What is asked for in full is read and
+    verified by the supplier before it is sent.
     """
 
     kind: Kind
     id: ObjectId
     full: bool
     length: int = 0
+    base: ObjectId = b""
 
 
 class Given(NamedTuple):
@@ -92,7 +94,7 @@ class Given(NamedTuple):
 
     frame: FrameKind
     members: tuple[Member, ...]
-    payload: bytes
+    payload: Buffer
     base: ObjectId = b""
     ordinal: int = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from palatine.codec import compress
 from palatine.codec.seal import unseal
@@ -12,7 +13,7 @@ from palatine.model.pack import FrameKind, Member
 from palatine.store.encoder import SOLID_BELOW, SOLID_FULL
 from palatine.store.reach import Reach, Reference
 from palatine.store.repository import Repository
-from palatine.store.resolve import Chain, resolve
+from palatine.store.resolve import Chain, Remembered, resolve
 from palatine.store.snapshots import Stored
 from palatine.sync.roles import (
     SHORT,
@@ -24,6 +25,11 @@ from palatine.sync.roles import (
     SnapshotFile,
     Supplier,
 )
+
+_AT_ONCE = 500
+"""Objects that are looked up at once."""
+
+_Named = TypeVar("_Named", Reference, Order)
 
 
 class LocalSupplier(Supplier):
@@ -39,6 +45,8 @@ class LocalSupplier(Supplier):
         self._palaces = palaces
         self._stored: dict[bytes, Stored] | None = None
         self._reach: Reach | None = None
+        self._copies = Remembered(repository.catalog)
+        """Where objects lay when they were asked for: a guess, and only for who may have all."""
         self._fresh = False
 
     def offers(self) -> list[Offer]:
@@ -80,7 +88,7 @@ class LocalSupplier(Supplier):
         self._refresh()
         told: list[Described] = []
         known: set[ObjectId] = set()
-        for kind, object_id in wanted:
+        for kind, object_id in self._asked(wanted):
             chain = self._chain(object_id)
             if chain is None:
                 told.append(Described(kind, object_id, -1, 0))
@@ -100,7 +108,7 @@ class LocalSupplier(Supplier):
         """Yield frames with these objects; see `Supplier`."""
         self._refresh()
         gathered: dict[Kind, list[tuple[Member, bytes]]] = {}
-        for order in orders:
+        for order in self._asked(orders):
             given = self._as_stored(order) or self._in_full(order)
             if isinstance(given, Given):
                 if given.frame == FrameKind.DELTA:
@@ -127,6 +135,7 @@ class LocalSupplier(Supplier):
         try:
             payload = self._repository.reader.payload(copy)
         except (NotFound, Malformed):
+            self._copies.forget()  # a collector may have moved it, and others
             return None
         members = (Member(Kind(copy.kind), order.id, copy.size),)
         return Given(FrameKind(copy.frame), members, payload, copy.base, copy.ordinal)
@@ -159,7 +168,16 @@ class LocalSupplier(Supplier):
         if not self._may_have(object_id):
             return None
         bad = self._repository.reader.known_bad
-        return resolve(self._repository.catalog, object_id, lambda copy: copy[:2] not in bad)
+        copies = self._copies if self._palaces is None else self._repository.catalog
+        return resolve(copies, object_id, lambda copy: copy[:2] not in bad)
+
+    def _asked(self, wanted: Sequence[_Named]) -> Iterator[_Named]:
+        """Yield what is wanted, after the catalog was asked for many at once where they lie."""
+        for at in range(0, len(wanted), _AT_ONCE):
+            some = wanted[at : at + _AT_ONCE]
+            if self._palaces is None:
+                self._copies.ask(one.id for one in some)
+            yield from some
 
     def _may_have(self, object_id: ObjectId) -> bool:
         if self._palaces is None:
@@ -178,6 +196,7 @@ class LocalSupplier(Supplier):
     def _refresh(self) -> None:
         if not self._fresh:
             self._repository.refresh()
+            self._copies.forget()
             self._fresh = True
 
 

@@ -9,6 +9,7 @@ Every message is decoded through a strict schema, and what it says of sizes is n
 
 from __future__ import annotations
 
+import fcntl
 import struct
 from contextlib import suppress
 from typing import IO
@@ -28,6 +29,14 @@ GREETING = b"palatine-sync\n"
 """What `pal serve` writes first: anything else is not palatine (a shell's greeting, say)."""
 
 _NOISE_MAX = 64 << 10
+
+_PIPE = 1 << 20
+"""Bytes that a pipe to ssh or from sshd shall hold, what Linux lets every user have.
+
+With the usual 64 KiB both ends sleep and wake for each of them: 548 MB through a pipe took 0.27 s
+of a processor at one end and 0.23 s at the other, with this 0.15 s at each.
+"""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -152,7 +161,7 @@ class Frame(Message, tag="frame", frozen=True):
 
     kind: int
     members: tuple[tuple[int, ObjectId, int], ...]
-    payload: bytes
+    payload: memoryview
     base: bytes
     ordinal: int
 
@@ -174,6 +183,8 @@ class Channel:
 
     def __init__(self, source: IO[bytes], sink: IO[bytes], other: str) -> None:
         """`other` is what people call the far side."""
+        for stream in (source, sink):
+            _widen(stream)
         self._source = source
         self._sink = sink
         self.other = other
@@ -259,3 +270,10 @@ class Channel:
             f"the connection to {self.other} was lost",
             "run it again: what has arrived is not sent again",
         )
+
+
+def _widen(stream: IO[bytes]) -> None:
+    """Have a pipe hold more, where this system can and it is one."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError, ValueError):
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)

@@ -6,12 +6,18 @@ as they are.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from palatine.ids import Buffer
+
+B = TypeVar("B", bound=Buffer)
+
 
 def seal(data: bytes) -> bytes:
     """Return what is written for a frame, footer, index segment or snapshot file."""
     return data
 
 
-def unseal(data: bytes) -> bytes:
+def unseal(data: B) -> B:
     """Return what was sealed."""
     return data

@@ -18,7 +18,7 @@ from palatine.backends.base import Backend
 from palatine.backends.urls import object_backend, parse
 from palatine.clock import Clock
 from palatine.errors import Damaged, Exists, NoRepository, Refused, Unclear
-from palatine.ops.gc import Options
+from palatine.ops.gc import Collected, Options
 from palatine.store.snapshots import SNAPSHOTS
 from palatine.testing.builders import Notices
 
@@ -211,6 +211,58 @@ def test_a_restore_reads_packs_in_few_pieces(host: Host, other: Host, proxy: Pro
     other.check_restores("palace-one", host)
     reads = [path for _, path in proxy.requests if "/memory/packs/" in path]
     assert len(reads) < 20  # of some twenty chunks, footers not among them
+
+
+def test_a_restore_asks_for_later_packs_before_it_has_the_first(
+    host: Host, other: Host, proxy: Proxy
+) -> None:
+    for number in range(4):
+        (host.palace / f"large-{number}").write_bytes(Random(number).randbytes(3_000_000))
+        host.snapshot()
+    under_way: set[str] = set()
+    all_of_them = threading.Event()
+
+    def hold(method: str, path: str, headers: dict[str, str]) -> None:
+        first, _, last = headers.get("range", "").removeprefix("bytes=").partition("-")
+        if "/packs/" in path and first and int(last) - int(first) > 300_000:  # no tree
+            under_way.add(path)
+            if len(under_way) == 4:
+                all_of_them.set()
+            assert all_of_them.wait(60), "only so many packs are read at once"
+
+    proxy.before = hold
+    other.check_restores("palace-one", host)
+    assert all_of_them.is_set()
+
+
+def test_what_gc_moves_while_a_restore_reads_ahead_is_found(
+    host: Host, other: Host, proxy: Proxy
+) -> None:
+    rng = Random(6)
+    for number in range(6):
+        (host.palace / f"large-{number}").write_bytes(rng.randbytes(8_000_000))
+    first = host.snapshot().stored.id.hex()
+    for number in range(0, 6, 2):
+        (host.palace / f"large-{number}").write_bytes(rng.randbytes(8_000_000))
+    let_settle()
+    host.snapshot()
+    reads = 0
+    done: list[Collected] = []
+    turn = threading.Lock()
+
+    def collect(method: str, path: str, headers: dict[str, str]) -> None:
+        nonlocal reads
+        reads += method == "GET" and "/memory/packs/" in path and "range" in headers
+        if reads == 3 and turn.acquire(blocking=False):
+            with host.open() as repository:
+                repository.forget(first)
+                done.append(repository.gc(Options(max_unused=0.0)))
+
+    with other.open() as repository:
+        repository.log()
+    proxy.before = collect
+    other.check_restores("palace-one", host)
+    assert done[0].freed > 0
 
 
 def test_no_thread_outlives_a_repository(host: Host, other: Host) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -67,13 +69,16 @@ def test_every_one_of_sixty_versions_stays_readable() -> None:
             assert b"".join(repository.get(Kind.CHUNK, one) for one in blocks_ids) == version
 
 
+@pytest.mark.parametrize("announced", [False, True])
 @pytest.mark.parametrize("kept", ["other bytes", "too few bytes"])
-def test_nothing_is_called_damaged_on_the_word_of_what_is_kept(tmp_path: Path, kept: str) -> None:
+def test_nothing_is_called_damaged_on_the_word_of_what_is_kept(
+    tmp_path: Path, kept: str, announced: bool
+) -> None:
     class Stubborn(BlockCache):
         """Has wrong bytes again as soon as they are forgotten, as another thread may see to."""
 
         def read(self, name: str, offset: int, length: int) -> bytes:
-            data = super().read(name, offset, length)
+            data = bytes(super().read(name, offset, length))
             return data[:-9] if kept == "too few bytes" else data[:-9] + bytes(9)
 
     backend = MemoryBackend()
@@ -82,8 +87,74 @@ def test_nothing_is_called_damaged_on_the_word_of_what_is_kept(tmp_path: Path, k
         ids = put(repository, *data)
         repository.reader.blocks = Stubborn(backend, tmp_path)
         repository.refresh()
+        if announced:
+            repository.expect(ids)
         assert [repository.get(Kind.CHUNK, one) for one in ids] == data
         assert repository.reader.known_bad == set()
+
+
+@contextlib.contextmanager
+def as_if_far(repository: Repository, directory: Path) -> Iterator[BlockCache]:
+    """Have a repository read as if its backend was far away."""
+    blocks = repository.reader.blocks = BlockCache(repository.backend, directory)
+    yield blocks
+    blocks.close()
+
+
+def test_what_is_announced_is_fetched_with_all_it_stands_on(tmp_path: Path) -> None:
+    rng = Random(23)
+    versions = [rng.randbytes(MIB)]
+    backend = FaultyBackend(MemoryBackend())
+    ids: list[ObjectId] = []
+    for _ in range(12):
+        with memory_repository(backend) as repository:
+            ids += put(repository, versions[-1], on=ids[-1] if ids else None)
+        versions.append(page_edits(rng, versions[-1], 5))
+    with memory_repository(backend) as repository, as_if_far(repository, tmp_path):
+        repository.refresh()
+        before = backend.calls["read"]
+        repository.expect(ids[-1:])
+        assert repository.get(Kind.CHUNK, ids[-1]) == versions[-2]
+        repository.expect(ids)
+        assert [repository.get(Kind.CHUNK, one) for one in ids] == versions[:-1]
+        assert backend.calls["read"] - before == len(ids)  # one for each pack, and none again
+        assert not any(tmp_path.iterdir())  # nor by blocks
+
+
+@pytest.mark.parametrize("wrong", ["flipped", "cut"])
+def test_wrong_bytes_that_were_fetched_ahead_are_not_the_stores(tmp_path: Path, wrong: str) -> None:
+    class Once(MemoryBackend):
+        """Gives other bytes to whoever asks first."""
+
+        struck = False
+
+        def read(self, name: str, offset: int, length: int) -> bytes:
+            data = super().read(name, offset, length)
+            if self.struck or length < MIB:
+                return data
+            self.struck = True
+            return data[: MIB // 2] if wrong == "cut" else bytes(MIB) + data[MIB:]
+
+    backend = Once()
+    data = [Random(n).randbytes(MIB) for n in range(8)]
+    with memory_repository(backend) as repository:
+        ids = put(repository, *data)
+    with memory_repository(backend) as repository, as_if_far(repository, tmp_path):
+        repository.refresh()
+        repository.expect(ids)
+        assert [repository.get(Kind.CHUNK, one) for one in ids] == data
+        assert backend.struck
+        assert repository.reader.known_bad == set()
+
+
+def test_what_is_near_asks_nothing_for_what_is_announced() -> None:
+    backend = FaultyBackend(MemoryBackend())
+    with memory_repository(backend) as repository:
+        ids = put(repository, *(Random(n).randbytes(MIB) for n in range(3)))
+        before = backend.calls.total()
+        repository.catalog.close()  # nor does it look anything up
+        repository.expect(ids)
+        assert backend.calls.total() == before
 
 
 def test_what_is_present_is_not_stored_again() -> None:
@@ -416,6 +487,31 @@ def test_a_pack_that_is_gone_is_looked_for_again_before_it_is_called_lost() -> N
         backend.delete(next(iter(packs(other.files))))
         with pytest.raises(Damaged):
             repository.get(Kind.CHUNK, BLAKE3.object_id(Kind.CHUNK, data))
+
+
+def test_a_pack_that_goes_while_it_is_fetched_ahead_is_looked_for_again(tmp_path: Path) -> None:
+    data = [Random(n).randbytes(MIB) for n in range(40)]
+    backend = MemoryBackend()
+    Repository.create(backend)
+    other = MemoryBackend({"config": backend.files["config"]})
+    for one in (backend, other):
+        with memory_repository(one) as repository:
+            ids = put(repository, *data)
+    with memory_repository(backend) as repository, as_if_far(repository, tmp_path):
+        repository.refresh()
+        repository.expect(ids[:30])
+        assert repository.get(Kind.CHUNK, ids[0]) == data[0]
+        old = packs(backend.files)
+        backend.files |= packs(other.files)
+        for name in old:
+            backend.delete(name)
+        repository.expect(ids[30:])
+        assert [repository.get(Kind.CHUNK, one) for one in ids] == data
+        for name in packs(other.files):
+            backend.delete(name)
+        repository.reader.blocks = None
+        with pytest.raises(Damaged):
+            repository.get(Kind.CHUNK, ids[0])
 
 
 def test_reads_that_come_up_short_are_damage_not_data() -> None:

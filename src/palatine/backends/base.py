@@ -85,6 +85,10 @@ class Backend(ABC):
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
 
+    def view(self, name: str, offset: int, length: int) -> Buffer:
+        """Read as `read` does; the bytes may lie where they came to, and are not to be changed."""
+        return self.read(name, offset, length)
+
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:
         """Write a file, replacing what has its name."""

@@ -1,43 +1,44 @@
 """What was read from packs far away, kept here: blocks in memory and, within bounds, on the disk.
 
-Packs never change, so a block is good as long as it is whole; each carries a digest that also binds
-it to its place. Whoever must know what the store itself holds (verify, repair, gc) reads past this.
+Packs never change, so a block is good as long as it is whole. Whoever must know what the store
+itself holds (verify, repair, gc) reads past this.
 
-One block is fetched at first, and more at a time while a pack is read on, in either direction. From
-front to back it is fetched ahead of whoever reads, by threads. Only what was read here and there
-goes to the disk: trees and bases, which are wanted again.
+What will be read is best said before (`expect`): then exactly that is fetched, and not kept when it
+was read. Of what nobody announced one block is fetched at first, and more at a time while a pack is
+read on, in either direction. From front to back it is fetched ahead of whoever reads, by threads.
+Only what was read here and there goes to the disk: trees and bases, which are wanted again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
+from palatine.backends.ahead import Ahead, Range
 from palatine.backends.base import Backend
+from palatine.backends.blockfiles import BlockFiles
+from palatine.ids import Buffer
 
 BLOCK = 256 << 10
 _MANY = 8
 """Blocks in one request at most: 2 MiB."""
 
 _AHEAD = 4
-"""Requests under way, by as many threads, for what lies ahead of a reader."""
+"""Requests under way for what lies ahead of a reader and was not announced."""
 _UNDER_WAY = (1 + _AHEAD) * _MANY
+
+_THREADS = 8
+"""Requests under way for what lies ahead: with 30 ms for each, 2 MiB of it, 0.5 GB/s."""
 
 _MEMORY = 24 << 20
 """Bytes kept in memory: what was fetched ahead, and what the readers of two packs are at."""
 
 DISK = 512 << 20
 """Bytes kept on the disk, for each repository."""
-_AFTER_SWEEP = 0.8
-
-_DIGEST = 16
 
 
 @dataclass(eq=False)
@@ -71,20 +72,50 @@ class BlockCache:
     def __init__(self, backend: Backend, directory: Path, limit: int = DISK) -> None:
         """Keep up to `limit` bytes in a directory, which is made when it is needed."""
         self._backend = backend
-        self._directory = directory
-        self._limit = limit
+        self._files = BlockFiles(directory, limit)
         self._memory: OrderedDict[_Run, None] = OrderedDict()
         self._held = 0
         self._runs: dict[tuple[str, int], _Run] = {}
         self._places: dict[str, _Place] = {}
         self._ends: dict[str, int] = {}
         self._is_bulk = False
-        self._stored: int | None = None
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(_AHEAD, thread_name_prefix="palatine-ahead")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="palatine-ahead")
+        self._ahead = Ahead(backend, self._threads)
 
-    def read(self, name: str, offset: int, length: int) -> bytes:
+    def expect(self, ranges: Iterable[Range]) -> None:
+        """Hear what will be read soon, in this order; see `Ahead`."""
+        self._ahead.expect(ranges)
+
+    def read(self, name: str, offset: int, length: int) -> Buffer:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
+        expected = self._ahead.take(name, offset, length)
+        return self._read(name, offset, length) if expected is None else expected
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop what is kept of some packs."""
+        wanted = {*names}
+        self._ahead.forget(wanted)
+        with self._lock:
+            for run in {run for run in self._runs.values() if run.name in wanted}:
+                self._drop(run)
+        for name in wanted:
+            self._files.remove_pack(name)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._ahead.clear()
+        with self._lock:
+            for run in {*self._runs.values()}:
+                self._drop(run)
+        self._files.clear()
+
+    def close(self) -> None:
+        """Let go of the threads; what is being fetched is waited for. Nobody may read any more."""
+        self._ahead.clear()  # so that nothing more is begun
+        self._threads.shutdown(cancel_futures=True)
+
+    def _read(self, name: str, offset: int, length: int) -> bytes:
         if not length:
             return b""
         last = (offset + length - 1) // BLOCK
@@ -100,35 +131,12 @@ class BlockCache:
             at = stop
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Drop what is kept of some packs."""
-        wanted = {*names}
-        with self._lock:
-            for run in {run for run in self._runs.values() if run.name in wanted}:
-                self._drop(run)
-        for name in wanted:
-            for path in self._directory.glob(f"{_file_name(name)}-*"):
-                path.unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Drop everything."""
-        with self._lock:
-            for run in {*self._runs.values()}:
-                self._drop(run)
-            for path, _, _ in self._files():
-                path.unlink(missing_ok=True)
-            self._stored = None
-
-    def close(self) -> None:
-        """Let go of the threads; what is being fetched is waited for. Nobody may read any more."""
-        self._threads.shutdown(cancel_futures=True)
-
     def _run(self, name: str, number: int, last: int) -> _Run:
         """Return a run that has a block; up to `last` they are wanted as well."""
         run = self._known(name, number, last)
         if run is not None:
             return run
-        block = self._from_disk(name, number)
+        block = self._files.get(name, number)
         with self._lock:
             if (name, number) in self._runs:
                 return self._runs[name, number]  # another thread was quicker
@@ -210,10 +218,10 @@ class BlockCache:
 
     def _store(self, run: _Run, data: bytes) -> None:
         for at in range(0, len(data), BLOCK):
-            self._to_disk(run.name, run.first + at // BLOCK, data[at : at + BLOCK])
+            self._files.put(run.name, run.first + at // BLOCK, data[at : at + BLOCK])
         if run.dropped:  # meanwhile; who forgot it may have looked for its files before
             for number in range(run.first, run.first + run.count):
-                self._path(run.name, number).unlink(missing_ok=True)
+                self._files.remove(run.name, number)
 
     def _came(self, run: _Run, data: bytes) -> None:
         """Count what is in memory, and let go of what was not wanted for longest."""
@@ -224,7 +232,7 @@ class BlockCache:
                 return  # it was forgotten meanwhile
             self._memory[run] = None
             self._held += len(data)
-            while self._held > _MEMORY and len(self._memory) > 1:
+            while self._held + self._ahead.held > _MEMORY and len(self._memory) > 1:
                 self._drop(next(iter(self._memory)))
 
     def _drop(self, run: _Run) -> None:
@@ -235,65 +243,3 @@ class BlockCache:
         if run in self._memory:
             del self._memory[run]
             self._held -= len(run.data.result())
-
-    def _from_disk(self, name: str, number: int) -> bytes | None:
-        path = self._path(name, number)
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return None
-        block = data[_DIGEST:]
-        if data[:_DIGEST] != _digest(name, number, block):
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)  # the sweep begins with what was not wanted for longest
-        return block
-
-    def _to_disk(self, name: str, number: int, block: bytes) -> None:
-        """Write a block as well as may be: one that is torn, or does not fit, is fetched again."""
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            with os.fdopen(os.open(self._path(name, number), flags, 0o600), "wb") as file:
-                file.write(_digest(name, number, block) + block)
-        except OSError:
-            return
-        with self._lock:
-            if self._stored is None:
-                self._stored = sum(size for _, size, _ in self._files())
-            else:
-                self._stored += len(block) + _DIGEST
-            if self._stored > self._limit:
-                self._sweep()
-
-    def _sweep(self) -> None:
-        left = 0
-        newest_first = sorted(self._files(), key=lambda file: file[2], reverse=True)
-        for path, size, _ in newest_first:
-            if left + size > self._limit * _AFTER_SWEEP:
-                path.unlink(missing_ok=True)
-            else:
-                left += size
-        self._stored = left
-
-    def _files(self) -> list[tuple[Path, int, int]]:
-        files = []
-        with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self._directory):
-                with contextlib.suppress(FileNotFoundError):
-                    stat = entry.stat()
-                    files.append((Path(entry.path), stat.st_size, stat.st_mtime_ns))
-        return files
-
-    def _path(self, name: str, number: int) -> Path:
-        return self._directory / f"{_file_name(name)}-{number}"
-
-
-def _file_name(name: str) -> str:
-    return blake2b(name.encode(), digest_size=_DIGEST).hexdigest()
-
-
-def _digest(name: str, number: int, block: bytes) -> bytes:
-    hasher = blake2b(f"{name} {number}\n".encode(), digest_size=_DIGEST)
-    hasher.update(block)
-    return hasher.digest()

@@ -57,6 +57,9 @@ class ObjectBackend(Backend):
         return self._attempts.run(name, lambda: _get(self._store, name))
 
     def read(self, name: str, offset: int, length: int) -> bytes:
+        return bytes(self.view(name, offset, length))
+
+    def view(self, name: str, offset: int, length: int) -> Buffer:
         if not length:
             return b""
         return self._attempts.run(name, lambda: _read(self._store, name, offset, length))
@@ -214,23 +217,23 @@ def _room() -> Iterator[None]:
 
 def _get(store: ObjectStore, name: str) -> bytes:
     result = obstore.get(store, name)
-    return _whole(bytes(result.bytes()), result.meta["size"])
+    return bytes(_whole(result.bytes(), result.meta["size"]))
 
 
-def _read(store: ObjectStore, name: str, offset: int, length: int) -> bytes:
+def _read(store: ObjectStore, name: str, offset: int, length: int) -> Buffer:
     try:
         result = obstore.get(store, name, options={"range": (offset, offset + length)})
     except Exception as error:
         if status_of(error) == 416:
             return b""  # it ends before the offset
         raise
-    return _whole(bytes(result.bytes()), min(length, result.meta["size"] - offset))
+    return _whole(result.bytes(), min(length, result.meta["size"] - offset))
 
 
-def _whole(data: bytes, wanted: int) -> bytes:
+def _whole(data: obstore.Bytes, wanted: int) -> memoryview:
     if len(data) != wanted:
         raise Again(f"{len(data)} bytes of {wanted} came")
-    return data
+    return memoryview(data)
 
 
 def _list(store: ObjectStore, prefix: str) -> list[Stat]:

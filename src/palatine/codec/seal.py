@@ -18,6 +18,6 @@ def seal(data: _Data) -> _Data:
     return data
 
 
-def unseal(data: bytes) -> bytes:
+def unseal(data: _Data) -> _Data:
     """Return what was sealed."""
     return data

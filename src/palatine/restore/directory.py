@@ -18,7 +18,15 @@ from palatine.restore.metadata import Metadata
 from palatine.restore.nodes import Filling, Node, finish
 from palatine.restore.reuse import Old
 from palatine.restore.select import Selection
-from palatine.store.trees import Item, Source, chunk, extents, file_bytes, is_same_file
+from palatine.store.trees import (
+    Item,
+    Source,
+    chunk,
+    expectation,
+    extents,
+    file_bytes,
+    is_same_file,
+)
 from palatine.workers import Workers
 
 IN_FLIGHT = 32 << 20
@@ -56,6 +64,7 @@ class DirectoryWriter:
         old: Old | None = None,
     ) -> None:
         self._source = source
+        self._expect = expectation(source)
         self._selection = selection
         self._reporter = reporter
         self._metadata = Metadata(reporter)
@@ -161,6 +170,7 @@ class DirectoryWriter:
             finally:
                 handle.release()
 
+        self._expect([part.id for part in piece.pool])
         self._workers.submit(max(AT_LEAST, sum(part.size for part in piece.pool)), work)
 
     def _large(self, directory: Filling, item: Item, there: Item | None) -> None:
@@ -175,6 +185,7 @@ class DirectoryWriter:
                 parts = self._old.differing(item, there)
             os.ftruncate(file.fd, item.entry.size)
             for offset, part in parts:
+                self._expect([part.id])
                 file.begin()
                 self._workers.submit(max(AT_LEAST, part.size), ChunkWork(file, offset, part))
         finally:

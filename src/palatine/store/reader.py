@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from palatine.backends.ahead import Range
 from palatine.backends.base import Backend
 from palatine.backends.cached import BlockCache
 from palatine.codec import compress, delta
 from palatine.codec.seal import unseal
 from palatine.errors import Damaged, Malformed, NotFound, RepositoryError
-from palatine.ids import Digest, Kind, ObjectId
+from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.names import pack_name
 from palatine.model.pack import OBJECT_MAX, FrameKind
 from palatine.store.catalog import Catalog, Copy
@@ -84,6 +85,23 @@ class Reader:
                 unreadable = error
                 self._find_bad(chain, bad)
 
+    def expect(self, ids: Iterable[ObjectId]) -> None:
+        """Hear which objects will be asked for soon, in this order.
+
+        What is far away is fetched meanwhile. Nothing fails here, and nothing need come of it.
+        """
+        if self.blocks is None:
+            return
+        with suppress(NotFound):
+            for object_id in ids:
+                chain = resolve(self._copies, object_id, lambda _: True) or []
+                ranges = [
+                    Range(pack_name(self._pack(copy.pack)), copy.offset, copy.length)
+                    for _, copy in reversed(chain)
+                    if copy[:2] not in self._cache
+                ]
+                self.blocks.expect(ranges)
+
     def read_afresh(self) -> None:
         """Read from now on what the repository itself holds, and nothing that was kept of it."""
         self.blocks = None
@@ -111,7 +129,7 @@ class Reader:
 
     def apply(self, copy: Copy, base: bytearray) -> None:
         """Turn a base into the object that a delta makes of it, in place."""
-        payload = self.payload(copy)
+        payload = self._stored(copy)
         head = delta.read_head(payload)
         if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
             raise Malformed("a delta is not what the index says of it")
@@ -119,6 +137,9 @@ class Reader:
 
     def payload(self, copy: Copy) -> bytes:
         """Return the stored bytes of a copy's frame."""
+        return bytes(self._stored(copy))
+
+    def _stored(self, copy: Copy) -> Buffer:
         name = pack_name(self._pack(copy.pack))
         sealed = (self.blocks or self._backend).read(name, copy.offset, copy.length)
         if len(sealed) < copy.length:
@@ -128,7 +149,7 @@ class Reader:
     def frame_bytes(self, copy: Copy) -> bytes:
         """Return an object's bytes from a plain or solid frame, unverified."""
         if copy.frame == FrameKind.PLAIN:
-            return compress.decompress(self.payload(copy), copy.size)
+            return compress.decompress(self._stored(copy), copy.size)
         frame = self._solid(copy)
         if copy.start + copy.size > len(frame):
             raise Malformed("an object lies beyond the end of its frame")
@@ -140,7 +161,7 @@ class Reader:
             if place in self._cache:
                 self._cache.move_to_end(place)
                 return self._cache[place]
-        payload = self.payload(copy)
+        payload = self._stored(copy)
         size = compress.content_size(payload)
         if size > OBJECT_MAX:
             raise Malformed(f"a frame says it holds {size} bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,10 @@ class Repository:
     def get(self, kind: Kind, object_id: ObjectId) -> bytes | bytearray:
         """Return an object's verified bytes; see `Reader.get`."""
         return self.reader.get(kind, object_id)
+
+    def expect(self, ids: Iterable[ObjectId]) -> None:
+        """Hear which objects will be asked for soon; see `Reader.expect`."""
+        self.reader.expect(ids)
 
     def list_snapshots(self, reread: bool = False) -> list[Stored]:
         """Return all snapshots, oldest first; see `Snapshots.all`."""

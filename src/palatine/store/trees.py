@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -29,6 +29,19 @@ class Source(Protocol):
 
     def get(self, kind: Kind, object_id: ObjectId, /) -> bytes | bytearray:
         """Return an object's plain bytes, verified."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A source that is glad to hear what it will be asked for, because it may be far away."""
+
+    def expect(self, ids: Iterable[ObjectId], /) -> None:
+        """Hear which objects will be asked for soon, in this order."""
+
+
+def expectation(source: Source) -> Callable[[Iterable[ObjectId]], None]:
+    """Return what to call with the ids of objects that will be asked for soon, in this order."""
+    return source.expect if isinstance(source, Foreseeing) else lambda ids: None
 
 
 class NotKept(Exception):

@@ -11,7 +11,7 @@ from palatine.bundle.native.members import Member
 from palatine.errors import Malformed
 from palatine.ids import ObjectId
 from palatine.model.tree import Part
-from palatine.store.trees import Source, chunk, extents
+from palatine.store.trees import Source, chunk, expectation, extents
 
 _ROOM = 12 << 20
 """Bytes that are fetched before it is their turn: six of the largest chunks."""
@@ -59,6 +59,7 @@ class Ahead:
 
     def __init__(self, source: Source, threads: int) -> None:
         self._source = source
+        self._expect = expectation(source)
         # half of them: to read takes less than half of what compression takes, beside it
         threads = max(1, threads // 2)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="palatine")
@@ -103,7 +104,7 @@ class Ahead:
         for offset, part in extents(self._source, entry):
             if offset > at:
                 yield Step(member, False, None, at, offset)
-            fetched = self._pool.submit(chunk, self._source, part)
+            fetched = self._fetch(part)
             yield Step(member, False, fetched, 0, part.size, part.size)
             at = offset + part.size
         if at > entry.size:
@@ -113,8 +114,12 @@ class Ahead:
 
     def _pooled(self, part: Part) -> _Fetched:
         """Return a pool, which many files share: fetched once while it is wanted."""
-        fetched = self._pools.pop(part.id, None) or self._pool.submit(chunk, self._source, part)
+        fetched = self._pools.pop(part.id, None) or self._fetch(part)
         self._pools[part.id] = fetched
         if len(self._pools) > _POOLS:
             self._pools.popitem(last=False)
         return fetched
+
+    def _fetch(self, part: Part) -> _Fetched:
+        self._expect([part.id])
+        return self._pool.submit(chunk, self._source, part)

@@ -21,10 +21,11 @@ from palatine.ops import gc
 from palatine.ops.gc import Options
 from palatine.store import census
 from palatine.store.bitmap import Bitmap
+from palatine.store.carrier import Carrier
 from palatine.store.census import Account
 from palatine.store.collect import Collector
 from palatine.store.repository import Repository, Settings
-from palatine.store.transfer import Transfer, WouldBeLost
+from palatine.store.transfer import WouldBeLost
 from palatine.testing.builders import START_US, FakeClock, page_edits
 
 MIB = 1 << 20
@@ -377,7 +378,7 @@ def test_what_does_not_reach_a_new_pack_keeps_the_old_ones(
     monkeypatch.setattr(census, "RUN_WORTH", 1 << 40)  # whatever stands on an unneeded base
     taken = days(place, 9)
     forget(place, [*taken[1:4], *taken[5:8]])  # 4 stood on 3
-    work = getattr(Transfer, step)
+    work = getattr(Carrier, step)
     calls = []
 
     def but_the_first(*arguments: object) -> None:
@@ -385,7 +386,7 @@ def test_what_does_not_reach_a_new_pack_keeps_the_old_ones(
         if len(calls) > 1:
             work(*arguments)
 
-    monkeypatch.setattr(Transfer, step, but_the_first)
+    monkeypatch.setattr(Carrier, step, but_the_first)
     with place.open() as repository:
         collector = Collector(repository.store)
         collector.condemn([one.row.name for one in collector.look().accounts])

@@ -20,9 +20,10 @@ from palatine.store import packer
 from palatine.store.bitmap import Bitmap
 from palatine.store.census import Census
 from palatine.store.encoder import Encoder
+from palatine.store.prospect import Packs, Stays
 from palatine.store.repository import Repository
 from palatine.store.resolve import Presence
-from palatine.store.transfer import Care, Packs, Stays, Transfer
+from palatine.store.transfer import Care, Transfer
 
 PAGES = 8
 OBJECTS = 40
@@ -111,9 +112,10 @@ def hurried(monkeypatch: pytest.MonkeyPatch, rng: Random) -> None:
 
     def late(transfer: Transfer, row: object) -> bool:
         if rng.random() < 0.3:
-            transfer._copy_run()
-            transfer._encoder._workers.wait()
-            transfer._encoder._closing.wait()
+            carrier = transfer._carrier
+            carrier._copy_run()
+            carrier._encoder._workers.wait()
+            carrier._encoder._closing.wait()
         return turn(transfer, row)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Transfer, "_is_to_move", late)

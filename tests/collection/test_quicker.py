@@ -10,8 +10,18 @@ from tests.support import count
 from tests.sync.aid import change, contents, opened
 
 from palatine.model.pack import Listing
+from palatine.store.carrier import Carrier
 from palatine.store.collect import Collector
+from palatine.store.prospect import Prospect
 from palatine.store.transfer import Transfer
+
+MOMENTS: dict[str, type] = {
+    "left_without_base": Prospect,
+    "_gather": Transfer,
+    "_copy_run": Carrier,
+    "_check": Transfer,
+}
+"""Steps of a transfer, and whose they are."""
 
 
 def test_a_pack_that_goes_while_it_is_looked_at(
@@ -41,7 +51,7 @@ def test_a_pack_that_goes_while_it_is_looked_at(
         assert contents(one.store) == truth
 
 
-@pytest.mark.parametrize("moment", ["_left_without_base", "_gather", "_copy_run", "_check"])
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("seed", [0, 2, 6, *range(10, count(10, 60))])
 def test_what_another_has_rescued_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, moment: str
@@ -59,17 +69,18 @@ def test_what_another_has_rescued_already(
         slow.condemn(rng.sample(packs, rng.randrange(1, len(packs) + 1)))
         slow.wait()
         slow.look()
-        step = getattr(Transfer, moment)
+        room = MOMENTS[moment]
+        step = getattr(room, moment)
 
-        def overtaken(transfer: Transfer, *arguments: object) -> object:
+        def overtaken(one_of: object, *arguments: object) -> object:
             monkeypatch.undo()
             quick.condemn(())
             quick.wait()
             quick.look()
             quick.rescue(thorough=rng.random() < 0.5)
-            return step(transfer, *arguments)
+            return step(one_of, *arguments)
 
-        monkeypatch.setattr(Transfer, moment, overtaken)
+        monkeypatch.setattr(room, moment, overtaken)
         slow.rescue(thorough=rng.random() < 0.5)
         slow.retire(slow.mine)
         quick.look()

@@ -19,13 +19,15 @@ from palatine.errors import CatalogFailed, Damaged, Locked, NotFound
 from palatine.ids import ObjectId
 from palatine.model.names import pack_name
 from palatine.store.bitmap import Bitmap
+from palatine.store.carrier import Moved
 from palatine.store.census import Account, Census
 from palatine.store.condemned import condemn, condemned, strike_off
 from palatine.store.fence import wait_for_sessions
+from palatine.store.prospect import Packs, Stays
 from palatine.store.reach import Reach
 from palatine.store.repository import Repository
 from palatine.store.snapshots import Stored
-from palatine.store.transfer import Care, Moved, Packs, Stays, Transfer, WouldBeLost
+from palatine.store.transfer import Care, Transfer, WouldBeLost
 
 _REFUSED = "nothing is collected while"
 _SEE = "what is needed cannot be told; see pal verify, then pal repair"

@@ -91,7 +91,7 @@ class KeeperPal(Keeper):
     def snapshot(self, moment: datetime.datetime) -> None:
         """Take a snapshot that bears this time."""
         with self._open(moment) as repository:
-            repository.snapshot(self.peer.source)
+            repository.snapshot(self.peer.source, palace="palaces")
 
     def thin(self, moment: datetime.datetime) -> Usage:
         """Apply the policy, which is stored in the repository, and collect."""

@@ -153,6 +153,11 @@ def decode_tree(data: Buffer, object_id: ObjectId) -> Tree:
     return tree
 
 
+def decode_unchecked(data: Buffer, object_id: ObjectId) -> Tree:
+    """Return a tree for who only follows what it names: what else it holds is not looked at."""
+    return _TREE.decode(data, f"tree {object_id.hex()}")
+
+
 def encode_piece(
     owners: Sequence[Owner], pool: Sequence[Part], entries: Buffer, count: int
 ) -> bytes:

@@ -18,8 +18,11 @@ from palatine.ids import Buffer
 T = TypeVar("T")
 
 
-class Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """Base of everything that is stored as a MessagePack array."""
+class Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
+    """Base of everything that is stored as a MessagePack array.
+
+    Not looked at by the collector of cycles: what was decoded cannot be one.
+    """
 
 
 _ENCODER = msgspec.msgpack.Encoder()

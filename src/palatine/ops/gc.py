@@ -134,8 +134,9 @@ def gc(repository: Repository, options: Options | None = None) -> Collected:
     collector = Collector(repository, chosen.erase)
     done = Collected(_plan(repository, collector, chosen, forgetting))
     rewritten = done.plan.rewritten
-    # what is of no use goes first: there may be no room for anything new before
-    _round(repository, collector, done.plan.removed, done)
+    if done.plan.removed or done.plan.left or not rewritten:
+        # what is of no use goes first: there may be no room for anything new before
+        _round(repository, collector, done.plan.removed, done)
     lacking = _lacking(repository, rewritten)
     if rewritten and not lacking:
         _round(repository, collector, rewritten, done)

@@ -147,3 +147,24 @@ def test_nothing_that_stays_is_lost(
         store.delete({*going})
         for object_id in content:
             assert bytes(repository.reader.get(KIND, object_id)) == store.plain[object_id]
+
+
+def test_an_object_twice_in_one_frame_contradicts_nothing(tmp_path: Path) -> None:
+    palatine.init(tmp_path / "repository")
+    made: list[tuple[list[int], Listing]] = []
+    with palatine.open_repository(tmp_path / "repository", cache=tmp_path / "cache") as opened:
+        repository = opened.store
+        repository.refresh()
+        data = b"small"
+        object_id = repository.digest.object_id(KIND, data)
+        with closing(
+            Encoder(repository.parts, 1, lambda own, listing: made.append((own, listing)))
+        ) as encoder:
+            for _ in range(3):
+                encoder.small(KIND, object_id, data)
+            encoder.finish()
+            encoder.write_segments()
+        (((number,), listing),) = made
+        assert sum(len(frame.members) for frame in listing.frames) == 3
+        assert repository.catalog.agrees(number, listing)
+        assert not repository.catalog.agrees(number + 1, listing)

@@ -211,11 +211,15 @@ class Catalog:
     def agrees(self, number: int, listing: Listing) -> bool:
         """Whether all that a pack holds, as its listing says, is known of the pack `number`."""
         rows = _rows(listing, number, 0)
+        known: set[tuple[ObjectId, int]] = set()
         while some := [*islice(rows, _AT_ONCE)]:
             found = self.find([row[0] for row in some])
             for object_id, *copy, _ in some:
+                if (object_id, copy[1]) in known:
+                    continue  # twice in one frame: only the first is written down
                 if not any([*one[:-1]] == copy for one in found.get(object_id, ())):
                     return False
+                known.add((object_id, copy[1]))
         return True
 
     def mark_cut(self, cut: dict[int, bool]) -> None:

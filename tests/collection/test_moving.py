@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from tests.support import count
 
 import palatine
 from palatine.codec import compress, delta
+from palatine.errors import Malformed
 from palatine.events import Reporter
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
@@ -86,14 +88,23 @@ class Store:
                 marks.add(copy.number)
         return content, marks
 
-    def delete(self, numbers: set[int]) -> None:
-        """Delete packs, as a collector does."""
-        repository = self.repository
-        names = {row.name for row in repository.catalog.packs() if row.n in numbers}
-        repository.index.leave_out(names)
-        repository.backend.delete_all(pack_name(name) for name in names)
-        repository.catalog.drop_packs([*numbers])
-        repository.reader.forget()
+
+def delete(repository: Repository, numbers: set[int]) -> None:
+    """Delete packs, as a collector does."""
+    names = {row.name for row in repository.catalog.packs() if row.n in numbers}
+    repository.index.leave_out(names)
+    repository.backend.delete_all(pack_name(name) for name in names)
+    repository.catalog.drop_packs([*numbers])
+    repository.reader.forget()
+
+
+class Doubled(NamedTuple):
+    """A repository, its objects, and the pack in which some lie twice."""
+
+    repository: Repository
+    plain: dict[ObjectId, bytes]
+    number: int
+    listing: Listing
 
 
 @contextmanager
@@ -144,27 +155,75 @@ def test_nothing_that_stays_is_lost(
         kept = left | transfer.own
         present = Presence(catalog, lambda copy: copy.pack in kept)
         assert [one.hex() for one in content if one not in present] == []
-        store.delete({*going})
+        delete(repository, {*going})
         for object_id in content:
             assert bytes(repository.reader.get(KIND, object_id)) == store.plain[object_id]
 
 
-def test_an_object_twice_in_one_frame_contradicts_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def doubled(tmp_path: Path) -> Iterator[Doubled]:
+    """A repository with one large solid frame, in which two objects lie twice."""
+    rng = Random(3)
     palatine.init(tmp_path / "repository")
-    made: list[tuple[list[int], Listing]] = []
     with palatine.open_repository(tmp_path / "repository", cache=tmp_path / "cache") as opened:
         repository = opened.store
         repository.refresh()
-        data = b"small"
-        object_id = repository.digest.object_id(KIND, data)
+        plain = [rng.randbytes(30_000) for _ in range(8)]
+        inside = [plain[0], *plain[:4], plain[2], *plain[4:], plain[5]]
+        ids = [repository.digest.object_id(KIND, one) for one in inside]
+        members = tuple(Member(KIND, one, len(data)) for one, data in zip(ids, inside, strict=True))
+        made: list[tuple[list[int], Listing]] = []
         with closing(
             Encoder(repository.parts, 1, lambda own, listing: made.append((own, listing)))
         ) as encoder:
-            for _ in range(3):
-                encoder.small(KIND, object_id, data)
+            encoder.frame(FrameKind.SOLID, compress.compress(b"".join(inside)), members)
             encoder.finish()
             encoder.write_segments()
         (((number,), listing),) = made
-        assert sum(len(frame.members) for frame in listing.frames) == 3
-        assert repository.catalog.agrees(number, listing)
-        assert not repository.catalog.agrees(number + 1, listing)
+        yield Doubled(repository, dict(zip(ids, inside, strict=True)), number, listing)
+
+
+def test_an_object_twice_in_one_frame_contradicts_nothing(doubled: Doubled) -> None:
+    catalog = doubled.repository.catalog
+    assert catalog.agrees(doubled.number, doubled.listing)
+    assert not catalog.agrees(doubled.number + 1, doubled.listing)
+
+
+def test_a_frame_that_has_an_object_twice_is_not_copied_as_it_is(doubled: Doubled) -> None:
+    """The catalog knows one of the two: by it, what lies behind the other would be elsewhere."""
+    repository, catalog = doubled.repository, doubled.repository.catalog
+    marks = Bitmap()
+    for object_id in doubled.plain:
+        for copy in catalog.copies(object_id):
+            marks.add(copy.number)
+    packs = Packs(frozenset([doubled.number]), frozenset(), frozenset())
+    transfer = Transfer(repository.parts, Stays(marks, Bitmap()), packs, 1, Care(False, True))
+    transfer.run(Reporter())
+    delete(repository, {doubled.number})
+    for object_id, data in doubled.plain.items():
+        assert bytes(repository.reader.get(KIND, object_id)) == data
+
+
+def test_a_frame_that_ends_with_an_object_twice(doubled: Doubled) -> None:
+    repository = doubled.repository
+    copies = [(one, repository.catalog.copies(one)[0]) for one in doubled.plain]
+    copies.sort(key=lambda one: one[1].start)
+    payload = repository.reader.payload(copies[0][1])
+    with closing(Encoder(repository.parts, 1, lambda own, _: None)) as encoder:
+        with pytest.raises(Malformed):
+            encoder.again(copies, payload)
+        again = [(one, copy._replace(start=at * 30_000)) for at, (one, copy) in enumerate(copies)]
+        with pytest.raises(Malformed):
+            encoder.again(again, payload)
+        encoder.again(again, compress.compress(b"".join(doubled.plain.values())))
+
+
+def test_an_object_comes_into_a_frame_once(doubled: Doubled) -> None:
+    repository = doubled.repository
+    listings: list[Listing] = []
+    with closing(Encoder(repository.parts, 1, lambda _, one: listings.append(one))) as encoder:
+        for data in (b"one", b"two", b"one"):
+            encoder.full(KIND, repository.digest.object_id(KIND, data), data)
+        encoder.finish()
+    ((frame,),) = [one.frames for one in listings]
+    assert [member.size for member in frame.members] == [3, 3]

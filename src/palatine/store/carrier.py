@@ -13,7 +13,7 @@ from typing import NamedTuple
 from palatine.codec import delta
 from palatine.errors import Malformed, NotFound
 from palatine.ids import Kind, ObjectId
-from palatine.model.pack import FrameKind, Listing, Member
+from palatine.model.pack import FrameKind, Listing
 from palatine.store.catalog import Copy
 from palatine.store.census import SOLID_DEAD
 from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts
@@ -141,11 +141,9 @@ class Carrier:
                 head = delta.read_head(payload)
                 if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
                     raise Malformed("a delta is not what the index says of it")
+            self._encoder.again([(row.id, row.copy) for row in rows], payload)
         except (NotFound, Malformed):
             self._regroup([row for row in rows if row.stays])
-            return
-        members = tuple(Member(Kind(row.copy.kind), row.id, row.copy.size) for row in rows)
-        self._encoder.frame(FrameKind(copy.frame), payload, members, copy.base, copy.ordinal)
 
     def _regroup(self, rows: list[Row]) -> None:
         for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from palatine.backends.base import Backend
 from palatine.codec import compress, delta
-from palatine.errors import PalatineError
+from palatine.errors import Malformed, PalatineError
 from palatine.ids import Buffer, Digest, Kind, ObjectId
 from palatine.model.pack import FrameKind, Listing, Member
 from palatine.store.catalog import Catalog, Copy
@@ -147,6 +147,24 @@ class Encoder:
         """Store a frame as it is."""
         self._lanes[members[0].kind].packer.add(kind, payload, members, base, ordinal)
 
+    def again(self, objects: Sequence[tuple[ObjectId, Copy]], payload: Buffer) -> None:
+        """Store a frame that lies elsewhere as it is, given all objects that are known to be in it.
+
+        Raises Malformed where these do not fill it: a footer tells their places by their sizes, and
+        of an object that was put into a frame twice the catalog knows one place.
+        """
+        copy = objects[0][1]
+        if copy.frame == FrameKind.SOLID:
+            end = 0
+            for _, one in objects:
+                if one.start != end:
+                    break
+                end += one.size
+            if end != compress.content_size(payload):
+                raise Malformed("a frame holds something else than the catalog knows of")
+        members = tuple(Member(Kind(one.kind), each, one.size) for each, one in objects)
+        self.frame(FrameKind(copy.frame), payload, members, copy.base, copy.ordinal)
+
     def finish(self) -> None:
         """Wait until every object is in a durable pack."""
         self._workers.wait()  # what a worker finds not to be worth a frame still joins a solid one
@@ -205,9 +223,13 @@ class _Lane:
         self.packer = packer
         self._members: list[Member] = []
         self._data: list[Buffer] = []
+        self._ids: set[ObjectId] = set()
         self._size = 0
 
     def add(self, member: Member, data: Buffer) -> tuple[tuple[Member, ...], bytes] | None:
+        if member.id in self._ids:
+            return None  # collectors beside each other bring some objects twice
+        self._ids.add(member.id)
         self._members.append(member)
         self._data.append(data)
         self._size += len(data)
@@ -217,7 +239,7 @@ class _Lane:
         if not self._members:
             return None
         taken = tuple(self._members), b"".join(self._data)
-        self._members, self._data, self._size = [], [], 0
+        self._members, self._data, self._ids, self._size = [], [], set(), 0
         return taken
 
 

@@ -15,7 +15,7 @@ from itertools import chain, groupby
 from palatine.errors import CatalogFailed, Damaged, Malformed, NotFound, PalatineError
 from palatine.ids import Kind, ObjectId
 from palatine.model.names import pack_name
-from palatine.model.pack import FrameKind, Listing, Member
+from palatine.model.pack import FrameKind, Listing
 from palatine.store.aside import set_aside
 from palatine.store.catalog import COLUMNS, Copy
 from palatine.store.condemned import condemn, condemned, strike_off
@@ -161,10 +161,9 @@ class Salvage:
                         return  # the rest is seen to afterwards, one by one
             elif digest.object_id(copy.kind, reader.get(Kind(copy.kind), object_id)) != object_id:
                 return
+            encoder.again(frame, payload)
         except (Malformed, Damaged, NotFound):
             return
-        members = tuple(Member(Kind(place.kind), each, place.size) for each, place in frame)
-        encoder.frame(FrameKind(copy.frame), payload, members, copy.base, copy.ordinal)
 
     def _unsaved(
         self, numbers: list[int], get: Get

@@ -370,7 +370,7 @@ def test_a_session_that_nobody_can_read_stops_it_unless_its_owner_is_gone(place:
 
 
 @pytest.mark.parametrize("thorough", [False, True])
-@pytest.mark.parametrize("step", ["_copy", "_regroup", "_encode"])
+@pytest.mark.parametrize("step", ["_copy_all", "_regroup", "_encode"])
 def test_what_does_not_reach_a_new_pack_keeps_the_old_ones(
     place: Place, monkeypatch: pytest.MonkeyPatch, step: str, thorough: bool
 ) -> None:

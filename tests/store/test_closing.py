@@ -15,7 +15,7 @@ from palatine.errors import NoSpace
 from palatine.ids import Digest, Kind
 from palatine.model.pack import FrameKind, Listing, Member
 from palatine.store import packer
-from palatine.store.packer import Packer
+from palatine.store.packer import Packer, Ready
 from palatine.store.repository import Repository, Settings
 from palatine.testing.faulty import FaultyBackend
 from palatine.workers import Workers
@@ -40,8 +40,8 @@ def test_the_next_pack_is_filled_while_one_is_made_durable() -> None:
     closing = Workers(2, 12_000)
     made = Packer(backend, Digest("blake3"), finished.append, closing)
     for _ in range(3):  # two go at once, and one waits
-        made.add(FrameKind.PLAIN, bytes(3000), MEMBER)
-    made.add(FrameKind.PLAIN, bytes(100), MEMBER)
+        made.add([Ready(FrameKind.PLAIN, bytes(3000), MEMBER)])
+    made.add([Ready(FrameKind.PLAIN, bytes(100), MEMBER)])
     assert finished == []
     may.set()
     made.flush()

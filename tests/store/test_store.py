@@ -556,19 +556,26 @@ def test_a_delta_that_would_not_come_back_is_never_written(
         assert packs(backend.files) == before
 
 
-def test_no_frame_follows_one_that_was_not_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sizes", [(2000,), (200, 1800), (1000, 1000)])
+def test_no_frame_follows_one_that_was_not_written_whole(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+) -> None:
     """A full disk refuses a large frame and takes a smaller one after it: that pack must not be."""
     monkeypatch.setattr(packer, "PACK_TARGET", 3000)
     backend = FaultyBackend(MemoryBackend())
     Repository.create(backend)
     made = packer.Packer(backend, BLAKE3, lambda listing: None)
     member = (Member(Kind.CHUNK, bytes(32), 10),)
-    made.add(FrameKind.PLAIN, b"x" * 1000, member)
+
+    def add(*sizes: int) -> None:
+        made.add(packer.Ready(FrameKind.PLAIN, b"x" * size, member) for size in sizes)
+
+    add(1000)
     backend.fail("write", 1, NoSpace("full"))
     with pytest.raises(NoSpace):
-        made.add(FrameKind.PLAIN, b"x" * 2000, member)
-    made.add(FrameKind.PLAIN, b"x" * 1500, member)
-    made.add(FrameKind.PLAIN, b"x" * 1500, member)
+        add(*sizes)
+    add(1500)
+    add(1500)
     made.flush()
     with Repository(backend, None, SETTINGS) as repository:
         for name, size in repository.index.listed().items():

@@ -6,17 +6,17 @@ that was stored anew before it because the same base went. So no two become each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from palatine.codec import delta
 from palatine.errors import Malformed, NotFound
 from palatine.ids import Kind, ObjectId
-from palatine.model.pack import FrameKind, Listing
+from palatine.model.pack import Listing
 from palatine.store.catalog import Copy
 from palatine.store.census import SOLID_DEAD
-from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts
+from palatine.store.encoder import SOLID_FULL, Base, Encoder, Parts, again
+from palatine.store.packer import Ready
 from palatine.store.prospect import Prospect
 from palatine.store.resolve import Chain
 
@@ -31,12 +31,16 @@ _STAND_INS = 100_000
 
 
 class Row(NamedTuple):
-    """A copy in a pack that goes: whether its object stays, and how many copies that has."""
+    """A copy in a pack that goes: whether its object stays, and how many copies that has.
+
+    `brought`: its base stays, too, and lies in a pack that goes.
+    """
 
     id: ObjectId
     copy: Copy
     stays: bool
     copies: int
+    brought: bool
 
 
 @dataclass
@@ -130,20 +134,20 @@ class Carrier:
             self._encoder.submit(held, lambda: self._copy_all(run))
 
     def _copy_all(self, run: Sequence[list[Row]]) -> None:
-        for rows in run:
-            self._copy(rows)
-
-    def _copy(self, rows: list[Row]) -> None:
-        copy = rows[0].copy
-        try:
-            payload = self._reader.payload(copy)
-            if copy.frame == FrameKind.DELTA:
-                head = delta.read_head(payload)
-                if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
-                    raise Malformed("a delta is not what the index says of it")
-            self._encoder.again([(row.id, row.copy) for row in rows], payload)
-        except (NotFound, Malformed):
-            self._regroup([row for row in rows if row.stays])
+        for frames in _neighbours(run):
+            ready: list[Ready] = []
+            try:
+                payloads = self._reader.payloads([rows[0].copy for rows in frames])
+            except (NotFound, Malformed):
+                for rows in frames:
+                    self._regroup([row for row in rows if row.stays])
+                continue
+            for rows, payload in zip(frames, payloads, strict=True):
+                try:
+                    ready.append(again([(row.id, row.copy) for row in rows], payload))
+                except Malformed:
+                    self._regroup([row for row in rows if row.stays])
+            self._encoder.frames(ready)
 
     def _regroup(self, rows: list[Row]) -> None:
         for row in rows:
@@ -175,3 +179,17 @@ class Carrier:
 
     def _finished(self, numbers: list[int], listing: Listing) -> None:
         self._prospect.own.update(numbers)
+
+
+def _neighbours(run: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
+    """Yield frames that lie one behind the other together: they are read at once."""
+    together: list[list[Row]] = []
+    for rows in run:
+        if together:
+            last = together[-1][0].copy
+            if rows[0].copy[:2] != (last.pack, last.offset + last.length):
+                yield together
+                together = []
+        together.append(rows)
+    if together:
+        yield together

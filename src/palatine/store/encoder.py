@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from palatine.backends.base import Backend
@@ -17,8 +17,8 @@ from palatine.model.pack import FrameKind, Listing, Member
 from palatine.store.catalog import Catalog, Copy
 from palatine.store.index import SEGMENT_OBJECTS, SEGMENT_PACKS, Index
 from palatine.store.lineage import FRESH_START
-from palatine.store.packer import PACK_TARGET, Packer
-from palatine.store.reader import Reader
+from palatine.store.packer import PACK_TARGET, Packer, Ready
+from palatine.store.reader import Reader, check_delta
 from palatine.workers import Workers
 
 SOLID_BELOW = 64 << 10
@@ -64,7 +64,7 @@ class Encoder:
     """Encodes what it is given by workers. `finished` is told the numbers of packs and listings.
 
     Of its methods, `small`, `submit`, `finish`, `write_segments` and `close` are for the caller's
-    thread, `full`, `plain`, `delta` and `frame` for what was submitted.
+    thread, `full`, `plain`, `delta` and `frames` for what was submitted.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Encoder:
     def plain(self, kind: Kind, object_id: ObjectId, data: Buffer) -> None:
         """Store an object in a frame of its own."""
         members = (Member(kind, object_id, len(data)),)
-        self._lanes[kind].packer.add(FrameKind.PLAIN, _compressed(data), members)
+        self.frames([Ready(FrameKind.PLAIN, _compressed(data), members)])
 
     def delta(self, kind: Kind, object_id: ObjectId, data: Buffer, base: Base) -> None:
         """Store an object as a delta, or in full where that is hardly larger.
@@ -134,36 +134,12 @@ class Encoder:
         if base.data != data:
             raise PalatineError("a delta did not give back what it was made from; nothing was lost")
         members = (Member(kind, object_id, len(data)),)
-        self.frame(FrameKind.DELTA, payload, members, base.id, base.ordinal)
+        self.frames([Ready(FrameKind.DELTA, payload, members, base.id, base.ordinal)])
 
-    def frame(
-        self,
-        kind: FrameKind,
-        payload: Buffer,
-        members: tuple[Member, ...],
-        base: ObjectId = b"",
-        ordinal: int = 0,
-    ) -> None:
-        """Store a frame as it is."""
-        self._lanes[members[0].kind].packer.add(kind, payload, members, base, ordinal)
-
-    def again(self, objects: Sequence[tuple[ObjectId, Copy]], payload: Buffer) -> None:
-        """Store a frame that lies elsewhere as it is, given all objects that are known to be in it.
-
-        Raises Malformed where these do not fill it: a footer tells their places by their sizes, and
-        of an object that was put into a frame twice the catalog knows one place.
-        """
-        copy = objects[0][1]
-        if copy.frame == FrameKind.SOLID:
-            end = 0
-            for _, one in objects:
-                if one.start != end:
-                    break
-                end += one.size
-            if end != compress.content_size(payload):
-                raise Malformed("a frame holds something else than the catalog knows of")
-        members = tuple(Member(Kind(one.kind), each, one.size) for each, one in objects)
-        self.frame(FrameKind(copy.frame), payload, members, copy.base, copy.ordinal)
+    def frames(self, frames: Iterable[Ready]) -> None:
+        """Store frames as they are."""
+        for lane, some in groupby(frames, lambda one: self._lanes[one.members[0].kind]):
+            lane.packer.add(some)
 
     def finish(self) -> None:
         """Wait until every object is in a durable pack."""
@@ -197,7 +173,7 @@ class Encoder:
             self._workers.submit(SOLID_FULL, lambda: self._solid(lane, *rest))
 
     def _solid(self, lane: _Lane, members: tuple[Member, ...], data: bytes) -> None:
-        lane.packer.add(FrameKind.SOLID, _compressed(data), members)
+        lane.packer.add([Ready(FrameKind.SOLID, _compressed(data), members)])
 
     def _keep(self, lane: int, listing: Listing) -> None:
         numbers = self._catalog.add([listing], "")
@@ -241,6 +217,28 @@ class _Lane:
         taken = tuple(self._members), b"".join(self._data)
         self._members, self._data, self._ids, self._size = [], [], set(), 0
         return taken
+
+
+def again(objects: Sequence[tuple[ObjectId, Copy]], payload: Buffer) -> Ready:
+    """Return a frame that lies elsewhere, given all objects that are known to be in it.
+
+    Raises Malformed where it is not what is known of it: a delta says itself what it is, and of a
+    solid frame the objects have to fill it, for a footer tells their places by their sizes, and of
+    an object that was put into a frame twice the catalog knows one place.
+    """
+    first = objects[0][1]
+    if first.frame == FrameKind.SOLID:
+        end = 0
+        for _, one in objects:
+            if one.start != end:
+                break
+            end += one.size
+        if end != compress.content_size(payload):
+            raise Malformed("a frame holds something else than the catalog knows of")
+    elif first.frame == FrameKind.DELTA:
+        check_delta(payload, first)
+    members = tuple(Member(Kind(one.kind), each, one.size) for each, one in objects)
+    return Ready(FrameKind(first.frame), payload, members, first.base, first.ordinal)
 
 
 def _compressed(data: Buffer) -> bytes:

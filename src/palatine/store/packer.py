@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
 
 from palatine.backends.base import Backend, Upload
 from palatine.codec.seal import seal
@@ -30,6 +32,16 @@ MEMBERS_MAX = 1 << 16
 """A pack is closed with the frame with which it holds this many objects: bounds the footer."""
 
 
+class Ready(NamedTuple):
+    """A frame that is to be written: what is stored, and what is in it; see `Frame`."""
+
+    kind: FrameKind
+    payload: Buffer
+    members: tuple[Member, ...]
+    base: ObjectId = b""
+    ordinal: int = 0
+
+
 class Packer:
     """One pack after another. `finished` is called with each pack's listing once it is durable.
 
@@ -51,31 +63,30 @@ class Packer:
         self._open: _OpenPack | None = None
         self._full: set[_OpenPack] = set()
 
-    def add(
-        self,
-        kind: FrameKind,
-        payload: Buffer,
-        members: tuple[Member, ...],
-        base: ObjectId = b"",
-        ordinal: int = 0,
-    ) -> None:
-        """Append a frame; closes the pack when it is full."""
-        sealed = seal(payload)
+    def add(self, frames: Iterable[Ready]) -> None:
+        """Append frames; a pack that is full with one of them is closed, and the next begun."""
+        rest = iter(frames)
+        for one in rest:
+            full = self._append(chain((one,), rest))
+            if full:
+                self._close(full)
+
+    def _append(self, frames: Iterator[Ready]) -> _OpenPack | None:
+        """Append frames until the pack is full, and return it then."""
         with self._lock:
             if self._open is None:
                 self._open = _OpenPack(self._backend.upload(), self._digest)
             try:
-                self._open.append(kind, sealed, members, base, ordinal)
+                self._open.append(frames)
             except BaseException:
-                # nobody knows what of the frame was written: no other may follow it
+                # nobody knows what of the frames was written: no other may follow them
                 broken, self._open = self._open, None
                 broken.upload.close()
                 raise
             full = self._open if self._open.full else None
             if full:
                 self._open = None
-        if full:
-            self._close(full)
+        return full
 
     def flush(self) -> None:
         """Close the pack that is open, if any; it is durable when `closing` has nothing to do."""
@@ -124,17 +135,19 @@ class _OpenPack:
     def full(self) -> bool:
         return self.size >= PACK_TARGET or self._members >= MEMBERS_MAX
 
-    def append(
-        self,
-        kind: FrameKind,
-        sealed: Buffer,
-        members: tuple[Member, ...],
-        base: ObjectId,
-        ordinal: int,
-    ) -> None:
-        self._frames.append(Frame(kind, self.size, len(sealed), members, base, ordinal))
-        self._members += len(members)
-        self._write(sealed)
+    def append(self, frames: Iterator[Ready]) -> None:
+        """Append frames until the pack is full; what they hold is in memory twice meanwhile."""
+        written, size = [], self.size
+        for one in frames:
+            sealed = seal(one.payload)
+            frame = Frame(one.kind, size, len(sealed), one.members, one.base, one.ordinal)
+            self._frames.append(frame)
+            self._members += len(one.members)
+            written.append(sealed)
+            size += len(sealed)
+            if size >= PACK_TARGET or self._members >= MEMBERS_MAX:
+                break
+        self._write(b"".join(written))
 
     def close(self) -> Listing:
         with self.upload:

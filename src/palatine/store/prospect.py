@@ -5,7 +5,8 @@ What is decided rests on what lay where at the beginning, not on what has been w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from palatine.errors import Damaged
@@ -18,6 +19,24 @@ from palatine.store.resolve import Chain, Copies, Presence, Remembered, resolve
 
 AT_ONCE = 1000
 """Objects that the catalog is asked for at once."""
+
+# of a copy `o`: its base stays where it may be relied upon
+_SUPPORTED = (
+    "EXISTS (SELECT 1 FROM objects b WHERE b.id = o.base"
+    " AND (own(b.pack) OR usable(b.pack) AND (content(b.number) OR base(b.number))))"
+)
+# its base does not, and it is not among what is moved
+_UNSUPPORTED = (
+    f"NOT {_SUPPORTED} AND NOT EXISTS (SELECT 1 FROM objects c WHERE c.id = o.id AND going(c.pack))"
+)
+BROUGHT = (
+    "EXISTS (SELECT 1 FROM objects b WHERE b.id = o.base AND going(b.pack)"
+    " AND (content(b.number) OR base(b.number)))"
+)
+"""Said of a copy `o` in a question to the catalog: its base is moved, too."""
+
+# its object has a copy on another base
+_TURNS = "EXISTS (SELECT 1 FROM objects t WHERE t.id = o.id AND t.base != o.base)"
 
 
 class Packs(NamedTuple):
@@ -63,6 +82,7 @@ class Prospect:
         catalog.define("base", self._bases.__contains__)
         catalog.define("going", packs.going.__contains__)
         catalog.define("usable", packs.usable.__contains__)
+        catalog.define("own", self.own.__contains__)
 
     def stays(self, object_id: ObjectId) -> bool:
         """Whether an object will be there: it is content or a kept base, and not another's to move.
@@ -70,9 +90,8 @@ class Prospect:
         What lies in packs that a collector beside us has condemned, that one stores anew: onto
         what, we cannot know.
         """
-        copies = self.copies.copies(object_id)
-        wanted = any(one.number in self.content or one.number in self._bases for one in copies)
-        return (wanted or not self._pure) and object_id in self._expected
+        wanted = not self._pure or self._is_marked(self.copies.copies(object_id))
+        return wanted and object_id in self._expected
 
     def chain(self, object_id: ObjectId) -> Chain:
         """Return how an object could be read at the beginning, or else how it can be now."""
@@ -86,13 +105,37 @@ class Prospect:
             raise Damaged(f"object {object_id.hex()} is missing from the repository", "pal verify")
         return chain
 
-    def keep_bases(self, left: Sequence[ObjectId]) -> None:
-        """Have the bases stay by which something in another pack is read."""
-        for object_id in self.asked_for(left):
-            for base, _ in self.chain(object_id)[1:]:
-                for copy in self.copies.copies(base):
-                    if copy.pack in self.packs.going:
-                        self._bases.add(copy.number)
+    def keep_bases(self, left: Sequence[ObjectId]) -> list[ObjectId]:
+        """Have the bases stay by which something in another pack is read.
+
+        Down to the first that stays where it is: that is seen to itself. Returns those of which the
+        base is not moved: whether it may be relied upon is another question.
+        """
+        standing = self._catalog.find(left)
+        wanted = {copy.base for copies in standing.values() for copy in copies if copy.base}
+        asked: set[ObjectId] = set()
+        moved: set[ObjectId] = set()
+        while wanted:
+            asked |= wanted
+            found = self._catalog.find([*wanted])
+            wanted = set()
+            for object_id, copies in found.items():
+                going = [copy for copy in copies if copy.pack in self.packs.going]
+                if going or not self._is_marked(copies):
+                    wanted.update(copy.base for copy in copies if copy.base)
+                if going:
+                    moved.add(object_id)
+                for copy in going:
+                    self._bases.add(copy.number)
+            wanted -= asked
+        return [
+            object_id
+            for object_id, copies in standing.items()
+            if not any(copy.base in moved for copy in copies)
+        ]
+
+    def _is_marked(self, copies: Iterable[Copy]) -> bool:
+        return any(one.number in self.content or one.number in self._bases for one in copies)
 
     def left_without_base(self) -> list[ObjectId]:
         """Return what lies in other packs only, but cannot be read without those that go.
@@ -100,23 +143,65 @@ class Prospect:
         What can be, although not from packs that may be relied upon, is another collector's to
         move. What cannot, is not left to it: it may have been killed.
         """
-        rows = self._catalog.query(
-            "SELECT DISTINCT id FROM objects o"
-            f" WHERE frame = {FrameKind.DELTA.value} AND NOT going(pack)"
-            " AND (content(number) OR base(number)) AND NOT EXISTS ("
-            " SELECT 1 FROM objects b WHERE b.id = o.base AND usable(b.pack)"
-            " AND (content(b.number) OR base(b.number)))"
-            " AND NOT EXISTS (SELECT 1 FROM objects c WHERE c.id = o.id AND going(c.pack))"
+        return self._unreadable(_UNSUPPORTED)
+
+    def is_whole(self) -> bool:
+        """Whether everything that stays is present without the packs that go.
+
+        It is if each object has a copy that may be relied upon, whose base has one, and so on;
+        unless some stand on each other in a circle. As they could be read before, one of these has
+        copies on different bases: such objects are looked at link by link. So are all that were
+        moved when there is damage.
+        """
+        spoilt = bool(self._reader.known_bad) or any(
+            self._catalog.is_cut(pack) for pack in self.packs.usable | self.own
         )
-        found = [object_id for (object_id,) in rows]
+        rows = self._catalog.query(
+            f"SELECT id FROM temp.moving o WHERE stays AND (? OR {_TURNS} OR NOT EXISTS ("
+            " SELECT 1 FROM objects n WHERE n.id = o.id AND (own(n.pack) OR usable(n.pack))"
+            f" AND (n.base = X'' OR n.base = o.base AND {_SUPPORTED})))",
+            [spoilt],
+        )
+        if self._absent((one for (one,) in rows), self._counts):
+            return False
+        return not self._unreadable(f"({_TURNS} OR {_UNSUPPORTED})")
+
+    def _unreadable(self, suspicion: str) -> list[ObjectId]:
+        """Return what stays, lies in packs that do not go, and cannot be read from these alone.
+
+        Looked at is only what there is a suspicion of.
+        """
+        rows = self._catalog.query(
+            # without another copy, nor a base in a pack that does not go, nothing has to be asked
+            "SELECT id, EXISTS (SELECT 1 FROM objects c WHERE c.id = o.id AND c.number != o.number)"
+            " OR EXISTS (SELECT 1 FROM objects b WHERE b.id = o.base AND NOT going(b.pack))"
+            f" FROM objects o WHERE frame = {FrameKind.DELTA.value} AND NOT going(pack)"
+            f" AND (content(number) OR base(number)) AND {suspicion}"
+        )
+        lost: list[ObjectId] = []
+        doubtful: set[ObjectId] = set()
+        for object_id, doubt in rows:
+            if doubt:
+                doubtful.add(object_id)
+            else:
+                lost.append(object_id)
         left = self.packs.left | self.own
+        return lost + self._absent(doubtful, lambda copy: copy.pack in left)
+
+    def _absent(self, ids: Iterable[ObjectId], usable: Callable[[Copy], bool]) -> list[ObjectId]:
+        """Return which of some objects cannot be read from usable copies, as is known by now."""
         copies = Remembered(self._catalog)
-        readable = Presence(copies, lambda copy: copy.pack in left)
-        lost = []
-        for at in range(0, len(found), AT_ONCE):
-            copies.ask(found[at : at + AT_ONCE])
-            lost += [one for one in found[at : at + AT_ONCE] if one not in readable]
-        return lost
+        present = Presence(copies, usable)
+        rest, absent = iter(ids), []
+        while asked := [*islice(rest, AT_ONCE)]:
+            some = [one for one in asked if one not in present.found]
+            copies.ask(some, present.found)
+            absent += [one for one in some if one not in present]
+        return absent
+
+    def ask(self, bases: Iterable[ObjectId]) -> None:
+        """Ask the catalog for many whose staying will be asked for."""
+        self.copies.ask(bases, self._expected.found)
 
     def asked_for(self, ids: Sequence[ObjectId]) -> Iterator[ObjectId]:
         """Yield ids, after the catalog was asked for many at once."""
@@ -125,19 +210,13 @@ class Prospect:
             self.copies.ask(some)
             yield from some
 
-    def present_afresh(self) -> tuple[Remembered, Presence]:
-        """Return what may be relied upon as the catalog and the reader know it by now."""
-        copies = Remembered(self._catalog)
-        return copies, Presence(copies, self._counts)
-
     def _counts(self, copy: Copy) -> bool:
         whole = not self._catalog.is_cut(copy.pack) and copy[:2] not in self._reader.known_bad
         return whole and (copy.pack in self.packs.usable or copy.pack in self.own)
 
     def _is_brought(self, copy: Copy) -> bool:
         """Whether the object of a copy will be there, for it is ours to move and stays."""
-        stays = copy.number in self.content or copy.number in self._bases
-        return stays and copy.pack in self.packs.going
+        return copy.pack in self.packs.going and self._is_marked([copy])
 
     def _will_count(self, copy: Copy) -> bool:
         return self._is_brought(copy) or self._counts(copy)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from palatine.backends.ahead import Range
@@ -130,21 +130,29 @@ class Reader:
     def apply(self, copy: Copy, base: bytearray) -> None:
         """Turn a base into the object that a delta makes of it, in place."""
         payload = self._stored(copy)
-        head = delta.read_head(payload)
-        if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
-            raise Malformed("a delta is not what the index says of it")
+        check_delta(payload, copy)
         delta.apply(payload, base)
 
     def payload(self, copy: Copy) -> bytes:
         """Return the stored bytes of a copy's frame."""
         return bytes(self._stored(copy))
 
+    def payloads(self, copies: Sequence[Copy]) -> list[Buffer]:
+        """Return the stored bytes of frames that lie one behind the other in a pack: one read."""
+        start = copies[0].offset
+        end = copies[-1].offset + copies[-1].length
+        data = memoryview(self._read(copies[0].pack, start, end - start))
+        return [unseal(data[one.offset - start :][: one.length]) for one in copies]
+
     def _stored(self, copy: Copy) -> Buffer:
-        name = pack_name(self._pack(copy.pack))
-        sealed = (self.blocks or self._backend).read(name, copy.offset, copy.length)
-        if len(sealed) < copy.length:
+        return unseal(self._read(copy.pack, copy.offset, copy.length))
+
+    def _read(self, pack: int, offset: int, length: int) -> Buffer:
+        name = pack_name(self._pack(pack))
+        sealed = (self.blocks or self._backend).read(name, offset, length)
+        if len(sealed) < length:
             raise Malformed(f"{name} ends inside a frame")
-        return unseal(sealed)
+        return sealed
 
     def frame_bytes(self, copy: Copy) -> bytes:
         """Return an object's bytes from a plain or solid frame, unverified."""
@@ -233,3 +241,10 @@ class Reader:
         return Damaged(
             f"{what} cannot be read: damaged: {'; '.join(reasons)}", "run: pal verify --data"
         )
+
+
+def check_delta(payload: Buffer, copy: Copy) -> None:
+    """Raise Malformed for a delta that is not what the catalog knows of it."""
+    head = delta.read_head(payload)
+    if (head.base, head.ordinal, head.length) != (copy.base, copy.ordinal, copy.size):
+        raise Malformed("a delta is not what the index says of it")

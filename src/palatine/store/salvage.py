@@ -19,7 +19,7 @@ from palatine.model.pack import FrameKind, Listing
 from palatine.store.aside import set_aside
 from palatine.store.catalog import COLUMNS, Copy
 from palatine.store.condemned import condemn, condemned, strike_off
-from palatine.store.encoder import Encoder
+from palatine.store.encoder import Encoder, again
 from palatine.store.fence import wait_for_sessions
 from palatine.store.repository import Repository
 from palatine.store.resolve import resolve
@@ -161,7 +161,7 @@ class Salvage:
                         return  # the rest is seen to afterwards, one by one
             elif digest.object_id(copy.kind, reader.get(Kind(copy.kind), object_id)) != object_id:
                 return
-            encoder.again(frame, payload)
+            encoder.frames([again(frame, payload)])
         except (Malformed, Damaged, NotFound):
             return
 

@@ -21,7 +21,7 @@ from palatine.store.bitmap import Bitmap
 from palatine.store.carrier import Carrier, Moved, Row
 from palatine.store.catalog import COLUMNS, Copy
 from palatine.store.encoder import Parts
-from palatine.store.prospect import AT_ONCE, Packs, Prospect, Stays
+from palatine.store.prospect import AT_ONCE, BROUGHT, Packs, Prospect, Stays
 
 
 class Care(NamedTuple):
@@ -67,7 +67,7 @@ class Transfer:
         try:
             left = prospect.left_without_base()
             if not self._thorough:
-                prospect.keep_bases(left)
+                left = prospect.keep_bases(left)
             self._gather()
             with closing(self._rows()) as rows:
                 for pack, some in groupby(rows, key=lambda row: row.copy.pack):
@@ -88,18 +88,19 @@ class Transfer:
         work(
             f"CREATE TEMP TABLE moving AS SELECT id, {COLUMNS},"
             " content(number) OR base(number) AS stays,"
-            " (SELECT count(*) FROM objects c WHERE c.id = o.id) AS copies"
+            " (SELECT count(*) FROM objects c WHERE c.id = o.id) AS copies,"
+            f" {BROUGHT} AS brought"
             " FROM objects o WHERE going(pack) ORDER BY pack, offset, start"
         )
 
     def _rows(self) -> Generator[Row]:
         with closing(self._catalog.query("SELECT * FROM temp.moving ORDER BY rowid")) as found:
             while some := [
-                Row(object_id, Copy._make(copy), bool(stays), copies)
-                for object_id, *copy, stays, copies in islice(found, AT_ONCE)
+                Row(object_id, Copy._make(copy), bool(stays), copies, bool(brought))
+                for object_id, *copy, stays, copies, brought in islice(found, AT_ONCE)
             ]:
-                self._prospect.copies.ask(
-                    row.copy.base for row in some if row.stays and row.copy.base
+                self._prospect.ask(
+                    row.copy.base for row in some if row.stays and row.copy.base and not row.brought
                 )
                 yield from some
 
@@ -119,10 +120,16 @@ class Transfer:
                     self._carrier.in_full(row)
             elif frame[0].copy.frame == FrameKind.SOLID:
                 self._carrier.solid(frame, wanted)
-            elif frame[0].copy.frame == FrameKind.PLAIN or self._prospect.stays(frame[0].copy.base):
+            elif self._has_base(frame[0]):
                 self._carrier.as_it_is(wanted)
             else:
                 self._carrier.anew(wanted[0].id)
+
+    def _has_base(self, row: Row) -> bool:
+        """Whether what a frame of one object stands on, if anything, will be there."""
+        if row.copy.frame == FrameKind.PLAIN or row.brought:
+            return True
+        return self._prospect.stays(row.copy.base)
 
     def _is_to_move(self, row: Row) -> bool:
         if row.copies == 1:
@@ -159,14 +166,8 @@ class Transfer:
             self._carrier.anew(object_id)
 
     def _check(self) -> None:
-        """Look once more: everything that stays has to be present without the packs that go."""
-        copies, present = self._prospect.present_afresh()  # workers may have met damage meanwhile
-        whole = True
-        with closing(self._catalog.query("SELECT id FROM temp.moving WHERE stays")) as rows:
-            while whole and (some := [one for (one,) in islice(rows, AT_ONCE)]):
-                copies.ask(some)
-                whole = all(one in present for one in some)
-        if not whole or self._prospect.left_without_base():
+        """Look once more before anything is deleted: workers may have met damage meanwhile."""
+        if not self._prospect.is_whole():
             raise WouldBeLost(
                 "something that is needed would have been lost; nothing was deleted",
                 "this is a bug in palatine: please report it, and run: pal verify",

@@ -15,6 +15,7 @@ from palatine.model.pack import OBJECT_MAX, FrameKind, Listing, Member
 from palatine.store import lineage
 from palatine.store.catalog import Copy
 from palatine.store.encoder import SOLID_BELOW, Base, Encoder, Parts
+from palatine.store.packer import Ready
 from palatine.store.resolve import Presence, Remembered, resolve
 
 DELTA_FROM = 512
@@ -84,7 +85,8 @@ class Writer:
         encoder = self._encoder
         encoder.check()
         self._fresh.update(member.id for member in members)
-        encoder.submit(len(payload), lambda: encoder.frame(kind, payload, members, base, ordinal))
+        frame = Ready(kind, payload, members, base, ordinal)
+        encoder.submit(len(payload), lambda: encoder.frames([frame]))
 
     def holds(self, object_id: ObjectId) -> bool:
         """Whether an object is present, or on its way into a pack of this session."""
@@ -97,7 +99,7 @@ class Writer:
         presence = Presence(known, self._counts)
         absent: set[ObjectId] = set()
         while some := {*islice(rest, _AT_ONCE)}:
-            known.ask(some)
+            known.ask(some, presence.found)
             there = [one for one in some if one in known]
             absent |= some.difference(there)
             absent.update(one for one in there if one not in presence)

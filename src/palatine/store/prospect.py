@@ -5,7 +5,7 @@ What is decided rests on what lay where at the beginning, not on what has been w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -111,28 +111,35 @@ class Prospect:
         Down to the first that stays where it is: that is seen to itself. Returns those of which the
         base is not moved: whether it may be relied upon is another question.
         """
-        standing = self._catalog.find(left)
-        wanted = {copy.base for copies in standing.values() for copy in copies if copy.base}
+        rest: list[ObjectId] = []
+        for at in range(0, len(left), AT_ONCE):
+            standing = self._catalog.find(left[at : at + AT_ONCE])
+            below = {copy.base for copies in standing.values() for copy in copies if copy.base}
+            moved = self._keep(below)
+            rest += [
+                object_id
+                for object_id, copies in standing.items()
+                if not any(copy.base in moved for copy in copies)
+            ]
+        return rest
+
+    def _keep(self, bases: Set[ObjectId]) -> set[ObjectId]:
+        """Have bases stay that lie in packs that go, and theirs; return which of all these do."""
         asked: set[ObjectId] = set()
         moved: set[ObjectId] = set()
-        while wanted:
-            asked |= wanted
-            found = self._catalog.find([*wanted])
-            wanted = set()
-            for object_id, copies in found.items():
+        while bases:
+            asked |= bases
+            below: set[ObjectId] = set()
+            for object_id, copies in self._catalog.find([*bases]).items():
                 going = [copy for copy in copies if copy.pack in self.packs.going]
                 if going or not self._is_marked(copies):
-                    wanted.update(copy.base for copy in copies if copy.base)
+                    below.update(copy.base for copy in copies if copy.base)
                 if going:
                     moved.add(object_id)
                 for copy in going:
                     self._bases.add(copy.number)
-            wanted -= asked
-        return [
-            object_id
-            for object_id, copies in standing.items()
-            if not any(copy.base in moved for copy in copies)
-        ]
+            bases = below - asked
+        return moved
 
     def _is_marked(self, copies: Iterable[Copy]) -> bool:
         return any(one.number in self.content or one.number in self._bases for one in copies)

@@ -27,6 +27,7 @@ from palatine.store.packer import Ready
 from palatine.store.prospect import Packs, Stays
 from palatine.store.repository import Repository
 from palatine.store.resolve import Presence
+from palatine.store.salvage import Salvage
 from palatine.store.transfer import Care, Transfer, WouldBeLost
 
 PAGES = 8
@@ -245,6 +246,17 @@ def test_a_frame_that_has_an_object_twice_is_not_copied_as_it_is(doubled: Double
     transfer = Transfer(repository.parts, Stays(marks, Bitmap()), packs, 1, Care(False, True))
     transfer.run(Reporter())
     delete(repository, {doubled.number})
+    for object_id, data in doubled.plain.items():
+        assert bytes(repository.reader.get(KIND, object_id)) == data
+
+
+def test_a_damaged_pack_that_has_an_object_twice(doubled: Doubled) -> None:
+    repository = doubled.repository
+    salvage = Salvage(repository, {doubled.listing.pack}, set())
+    salvage.condemn()
+    salvage.look()
+    salvage.rescue(repository.reader.get)
+    salvage.retire()
     for object_id, data in doubled.plain.items():
         assert bytes(repository.reader.get(KIND, object_id)) == data
 

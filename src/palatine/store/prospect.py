@@ -15,10 +15,13 @@ from palatine.model.pack import FrameKind
 from palatine.store.bitmap import Bitmap
 from palatine.store.catalog import Catalog, Copy
 from palatine.store.reader import Reader
-from palatine.store.resolve import Chain, Copies, Presence, Remembered, resolve
+from palatine.store.resolve import Chain, Presence, Remembered, resolve
 
 AT_ONCE = 1000
 """Objects that the catalog is asked for at once."""
+
+_FORESEEN = 40_000
+"""Objects of which it is remembered whether they will be there, 200 bytes each."""
 
 # of a copy `o`: its base stays where it may be relied upon
 _SUPPORTED = (
@@ -77,7 +80,7 @@ class Prospect:
         self.copies = Remembered(catalog)
         self.present = Presence(self.copies, self._counts)
         """What may be relied upon now."""
-        self._expected = Presence(_Expected(self.copies, self._is_brought), self._will_count)
+        self._foreseen: dict[ObjectId, bool] = {}
         catalog.define("content", stays.content.__contains__)
         catalog.define("base", self._bases.__contains__)
         catalog.define("going", packs.going.__contains__)
@@ -91,7 +94,36 @@ class Prospect:
         what, we cannot know.
         """
         wanted = not self._pure or self._is_marked(self.copies.copies(object_id))
-        return wanted and object_id in self._expected
+        return wanted and self._will_be(object_id)
+
+    def _will_be(self, object_id: ObjectId) -> bool:
+        """Whether an object will be there, by the way in which it was read at the beginning.
+
+        By no other way: that may lead through what is about to be stored onto this object.
+        """
+        will = self._foreseen.get(object_id)
+        if will is not None:
+            return will
+        passed: list[ObjectId] = []
+        for link, copy in self.chain(object_id):
+            passed.append(link)
+            will = self._foresee(link, copy)
+            if will is not None:
+                break
+        if len(self._foreseen) > _FORESEEN:
+            self._foreseen.clear()
+        self._foreseen.update(dict.fromkeys(passed, bool(will)))
+        return bool(will)
+
+    def _foresee(self, object_id: ObjectId, copy: Copy) -> bool | None:
+        """Whether an object will be there; None if that depends on what the copy stands on."""
+        if object_id in self._foreseen:
+            return self._foreseen[object_id]
+        if any(map(self._is_brought, self.copies.copies(object_id))):
+            return True
+        if not self._counts(copy):
+            return False
+        return None if copy.frame == FrameKind.DELTA else True
 
     def chain(self, object_id: ObjectId) -> Chain:
         """Return how an object could be read at the beginning, or else how it can be now."""
@@ -208,7 +240,7 @@ class Prospect:
 
     def ask(self, bases: Iterable[ObjectId]) -> None:
         """Ask the catalog for many whose staying will be asked for."""
-        self.copies.ask(bases, self._expected.found)
+        self.copies.ask(bases, self._foreseen.keys())
 
     def asked_for(self, ids: Sequence[ObjectId]) -> Iterator[ObjectId]:
         """Yield ids, after the catalog was asked for many at once."""
@@ -224,21 +256,3 @@ class Prospect:
     def _is_brought(self, copy: Copy) -> bool:
         """Whether the object of a copy will be there, for it is ours to move and stays."""
         return copy.pack in self.packs.going and self._is_marked([copy])
-
-    def _will_count(self, copy: Copy) -> bool:
-        return self._is_brought(copy) or self._counts(copy)
-
-
-class _Expected:
-    """Copies as if each object that is to be moved were stored in full: it will be there."""
-
-    def __init__(self, copies: Copies, brought: Callable[[Copy], bool]) -> None:
-        self._copies = copies
-        self._brought = brought
-
-    def copies(self, object_id: ObjectId) -> list[Copy]:
-        """Return where an object lies."""
-        found = self._copies.copies(object_id)
-        if not any(self._brought(one) for one in found):
-            return found
-        return [one._replace(frame=FrameKind.PLAIN, base=b"") for one in found]

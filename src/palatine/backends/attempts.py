@@ -27,6 +27,7 @@ _MESSAGE_MAX = 300
 
 # The words of S3 (and of what speaks its protocol, GCS among them) and of Azure.
 _NO_NAME = ("NoSuchKey", "BlobNotFound")
+_NO_BLOB = "The specified blob does not exist. (code: 404)"  # of one of many that are deleted
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _NO_ENTRY = (
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken",
@@ -152,6 +153,8 @@ def is_absence(error: Exception) -> bool:
     Another 404 (a missing bucket, a key that nobody has, somebody who is not the store) is none:
     what is taken for absent is passed over by some, and stored again or deleted by others.
     """
+    if _NO_BLOB in str(error):
+        return True
     return status_of(error) == 404 and code_of(error) in _NO_NAME
 
 

@@ -101,7 +101,26 @@ def test_a_file_is_synced_before_it_has_its_name_and_its_directory_after(
     with backend.upload() as upload:
         upload.write(b"x")
         upload.commit("packs/third")
-    assert done == ["sync file", "link", "sync directory"]
+    # a pack's directory may have been made by somebody who is about to sync its name
+    assert done == ["sync file", "link", *["sync directory"] * 2]
+    done.clear()
+    with backend.upload() as upload:
+        upload.write(b"x")
+        upload.commit("packs/ab/cd/fourth")
+    assert done[:2] == ["sync file", "link"]
+    assert done[2:] == ["sync directory"] * 4
+
+
+def test_a_large_file_begins_to_go_to_disk_before_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(fsio.durable, "begin_writeback", begun.append)
+    with LocalBackend(tmp_path).upload() as upload:
+        for _ in range(24):
+            upload.write(bytes(1 << 20))
+        assert len(begun) == 3
+        upload.commit("packs/one")
 
 
 def test_temporary_files_are_not_listed(tmp_path: Path) -> None:

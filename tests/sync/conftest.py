@@ -1,4 +1,4 @@
-"""A real sshd on loopback with generated keys, and a `pal` that knows the way to it."""
+"""A repository to copy; a real sshd on loopback, and a `pal` that knows the way to it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.cli.conftest import SRC, Pal, live, make_palace
+from tests.sync.aid import change, opened
 
+import palatine
 from palatine.testing import sshd as machinery
 
 
@@ -20,6 +23,17 @@ class Sshd(machinery.Sshd):
     def pal(self) -> Pal:
         """Return `pal` as the user of that host runs it."""
         return Pal(self.root)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[palatine.Repository]:
+    """A repository with some versions of a palace."""
+    rng = Random(1)
+    with opened(tmp_path / "source") as repository:
+        for _ in range(4):
+            change(tmp_path / "alpha", rng)
+            repository.snapshot(tmp_path / "alpha", force=True)
+        yield repository
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.cli.conftest import Pal
 from tests.support import count, small_disk
-from tests.sync.aid import change, contents, copy, opened, served
+from tests.sync.aid import contents, copy, opened, served
 from tests.sync.conftest import Sshd
 
 import palatine
@@ -120,17 +120,6 @@ class Boaster(LocalSupplier):
             ]
         )  # fmt: skip
         return told
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[palatine.Repository]:
-    """A repository with some versions of a palace."""
-    rng = Random(1)
-    with opened(tmp_path / "source") as repository:
-        for _ in range(4):
-            change(tmp_path / "alpha", rng)
-            repository.snapshot(tmp_path / "alpha", force=True)
-        yield repository
 
 
 def is_whole(target: palatine.Repository, truth: dict[bytes, dict[bytes, bytes]]) -> None:

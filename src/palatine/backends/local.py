@@ -20,6 +20,12 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _OPEN_FILES = 64
 """Descriptors of packs kept open for reading."""
 
+_WRITEBACK = 8 << 20
+"""Bytes of a new file after which they begin to go to disk: the sync at its end waits for the rest.
+
+A first push of 548 MB took 3 % less; with 2 or 4 MiB it took more.
+"""
+
 _STRAY_SECONDS = 86400
 """A temporary file to which nothing was written for so long is nobody's."""
 
@@ -151,17 +157,22 @@ class _LocalUpload(Upload):
     def __init__(self, backend: LocalBackend) -> None:
         self._backend = backend
         self._file = fsio.NewFile(backend.root)
+        self._begun = 0
 
     def write(self, data: Buffer) -> None:
         with translated("a new file"):
             self._file.write(data)
         self.size = self._file.size
+        if self.size - self._begun >= _WRITEBACK:
+            self._file.begin_writeback()
+            self._begun = self.size
 
     def commit(self, name: str) -> None:
+        path = self._backend.root / name
         with translated(name):
-            path = self._backend.root / name
-            fsio.make_directories(path.parent)
             self._file.link(path)
+            # another thread or process may have made the directory and not have synced its name yet
+            fsio.sync_directory(path.parent.parent)
 
     def close(self) -> None:
         self._file.close()

@@ -15,6 +15,12 @@ _SYNC_FILE_RANGE_WRITE = 2
 
 def make_directories(path: Path) -> None:
     """Create a directory and its parents, private to the user, each synced into its parent."""
+    for directory in begin_directories(path):
+        sync_directory(directory)
+
+
+def begin_directories(path: Path) -> list[Path]:
+    """Do the same, and leave the syncing to the caller: of the directories that are returned."""
     missing = []
     while not path.is_dir():
         missing.append(path)
@@ -24,7 +30,7 @@ def make_directories(path: Path) -> None:
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=DIRECTORY_MODE)
-        sync_directory(directory.parent)  # also when another process made it just now
+    return [directory.parent for directory in missing]  # also of what another process made just now
 
 
 def sync_directory(path: Path) -> None:

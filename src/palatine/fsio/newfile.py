@@ -73,14 +73,18 @@ class NewFile:
         os.fsync(self._fd)
 
     def link(self, target: Path) -> None:
-        """Give the file its name, only if nothing has that name.
+        """Give the file its name, only if nothing has that name; directories are made for it.
 
-        Durable when it returns. Raises FileExistsError when the name is taken.
+        Durable when it returns: the bytes before the name, and then, at once, the names of the
+        directories and that of the file. Raises FileExistsError when the name is taken.
         """
         os.fsync(self._fd)
+        changed = durable.begin_directories(target.parent)
         with durable.opened(target.parent, os.O_RDONLY | os.O_DIRECTORY) as directory:
             self._link(target.name, directory)
             os.fsync(directory)
+        for above in changed:
+            durable.sync_directory(above)
 
     def rename(self, target: Path) -> None:
         """Give the file its name, replacing what has that name. Durable when it returns."""

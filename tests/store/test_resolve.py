@@ -118,7 +118,11 @@ def test_the_shortest_chain_is_found_among_all(seed: int) -> None:
         for known in (catalog, remembered):
             present = Presence(known, lambda copy: copy.pack in usable)
             for one in rng.choices(range(objects), k=3 * objects):
+                if rng.random() < 0.3:
+                    some = rng.choices(range(objects), k=3)
+                    remembered.ask(map(object_id, some), settled=present.found)
                 assert (object_id(one) in present) == (one in depth)
+                assert object_id(one) not in present.found or one in depth
     finally:
         catalog.close()
 

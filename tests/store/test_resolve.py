@@ -121,6 +121,9 @@ def test_the_shortest_chain_is_found_among_all(seed: int) -> None:
                 if rng.random() < 0.3:
                     some = rng.choices(range(objects), k=3)
                     remembered.ask(map(object_id, some), settled=present.found)
+                    assert all(
+                        object_id(n) in remembered for n in some if catalog.copies(object_id(n))
+                    )
                 assert (object_id(one) in present) == (one in depth)
                 assert object_id(one) not in present.found or one in depth
     finally:

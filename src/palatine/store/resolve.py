@@ -60,9 +60,10 @@ class Remembered:
         Nobody wants to know what those that are `settled` stand on, nor where they lie unless they
         are among the objects.
         """
-        wanted = {*ids} - self._known.keys()
-        if len(self._known) + len(wanted) > _REMEMBERED:
-            self._known.clear()
+        wanted = {*ids}
+        if len(self._known) + len(wanted - self._known.keys()) > _REMEMBERED:
+            self._known.clear()  # of those that are asked for, too
+        wanted -= self._known.keys()
         while wanted:
             found = self._catalog.find([*wanted])
             self._known |= found

@@ -55,6 +55,16 @@ def test_a_range_behind_the_end_is_empty(backend: Backend, monkeypatch: pytest.M
     assert backend.read("name", 5, 1) == b""
 
 
+def test_a_failure_is_no_empty_range_whatever_the_path(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(
+        monkeypatch, "get", GenericError("Error performing GET .../StartTooLarge/name: no route")
+    )
+    with pytest.raises(RepositoryError):
+        backend.read("name", 5, 1)
+
+
 def test_a_name_that_is_not_there_is_deleted(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

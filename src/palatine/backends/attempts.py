@@ -28,6 +28,7 @@ _MESSAGE_MAX = 300
 # The words of S3 (and of what speaks its protocol, GCS among them) and of Azure.
 _NO_NAME = ("NoSuchKey", "BlobNotFound")
 _NO_BLOB = "The specified blob does not exist. (code: 404)"  # of one of many that are deleted
+_NOTHING_THERE = "Wanted range starting at "  # what a client says that got no byte of a range
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _NO_ENTRY = (
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken",
@@ -156,6 +157,11 @@ def is_absence(error: Exception) -> bool:
     if _NO_BLOB in str(error):
         return True
     return status_of(error) == 404 and code_of(error) in _NO_NAME
+
+
+def is_behind_the_end(error: Exception) -> bool:
+    """Whether a range was asked for that begins where a file has ended."""
+    return status_of(error) == 416 or _NOTHING_THERE in str(error)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from palatine.backends.attempts import Again, Attempts, is_absence, is_refusal, status_of
+from palatine.backends.attempts import (
+    Again,
+    Attempts,
+    is_absence,
+    is_behind_the_end,
+    is_refusal,
+    status_of,
+)
 from palatine.backends.base import Backend, Hold, Stat, Upload
 from palatine.clock import SYSTEM, Clock
 from palatine.errors import NoSpace, NotFound, RepositoryError, Unclear
@@ -224,8 +231,7 @@ def _read(store: ObjectStore, name: str, offset: int, length: int) -> Buffer:
     try:
         result = obstore.get(store, name, options={"range": (offset, offset + length)})
     except Exception as error:
-        # it ends before the offset: so say S3, and the client of a store that sends nothing then
-        if status_of(error) == 416 or "StartTooLarge" in str(error):
+        if is_behind_the_end(error):
             return b""
         raise
     return _whole(result.bytes(), min(length, result.meta["size"] - offset))

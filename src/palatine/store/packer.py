@@ -65,7 +65,8 @@ class Packer:
 
     def add(self, frames: Iterable[Ready]) -> None:
         """Append frames; a pack that is full with one of them is closed, and the next begun."""
-        rest = iter(frames)
+        # sealed before the lock is taken: others add meanwhile
+        rest = iter([one._replace(payload=seal(one.payload)) for one in frames])
         for one in rest:
             full = self._append(chain((one,), rest))
             if full:
@@ -136,15 +137,14 @@ class _OpenPack:
         return self.size >= PACK_TARGET or self._members >= MEMBERS_MAX
 
     def append(self, frames: Iterator[Ready]) -> None:
-        """Append frames until the pack is full; what they hold is in memory twice meanwhile."""
+        """Append sealed frames until the pack is full: they are in memory twice meanwhile."""
         written, size = [], self.size
         for one in frames:
-            sealed = seal(one.payload)
-            frame = Frame(one.kind, size, len(sealed), one.members, one.base, one.ordinal)
-            self._frames.append(frame)
+            length = len(one.payload)
+            self._frames.append(Frame(one.kind, size, length, one.members, one.base, one.ordinal))
             self._members += len(one.members)
-            written.append(sealed)
-            size += len(sealed)
+            written.append(one.payload)
+            size += length
             if size >= PACK_TARGET or self._members >= MEMBERS_MAX:
                 break
         self._write(b"".join(written))
